@@ -1,0 +1,74 @@
+"""What commands print: resolved options, results, findings. On the first process only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from xalign.config import as_dict
+
+if TYPE_CHECKING:
+    from xalign.config import Provenance
+    from xalign.runs import RunResult
+
+STATES = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
+
+
+def console() -> Console:
+    """Standard output; silent on every process of a launch but the first."""
+    return Console(quiet=os.environ.get("RANK", "0") != "0", soft_wrap=True, highlight=False)
+
+
+def show_config(phase: str, config: Any) -> None:
+    """A phase's resolved options, one a line."""
+    console().print(f"[bold]{phase}[/]")
+    for name, value in as_dict(config).items():
+        console().print(f"  {name}: {value}", markup=False)
+
+
+def show_preset(rows: Iterable[tuple[str, str, Any, Provenance]]) -> None:
+    """Every value of a preset with its mark and source."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("phase", "option", "value", "mark", "source"):
+        table.add_column(column, overflow="fold")
+    for phase, name, value, provenance in rows:
+        shown = "by the encoder" if value is None and name == "dropout" else _plain(value)
+        table.add_row(phase, name, shown, provenance.mark, provenance.source)
+    console().print(table, markup=False)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items())
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def show_result(outcome: RunResult) -> None:
+    """Where a run is, and its main numbers."""
+    out = console()
+    head = "already complete" if outcome.reused else f"done in {outcome.result['seconds']:.0f} s"
+    out.print(f"[bold green]{head}[/]  {outcome.directory}")
+    for name, value in outcome.result.items():
+        if isinstance(value, dict) and value:
+            out.print(f"  {name}: " + ", ".join(f"{key} {_mean(item):.3f}" for key, item in value.items()))
+
+
+def _mean(value: Any) -> float:
+    values = list(value.values()) if isinstance(value, dict) else [value]
+    return sum(values) / len(values)
+
+
+def show_findings(findings: Iterable[Any]) -> None:
+    """`doctor`'s findings as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "topic", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        table.add_row(STATES[finding.state], finding.topic, finding.text, finding.advice)
+    console().print(table)

@@ -1,0 +1,74 @@
+"""``xalign config | doctor | data | mlflow``: what surrounds the phases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xalign.cli import options as o
+from xalign.cli.display import console, show_findings, show_preset
+from xalign.config import show
+from xalign.errors import XalignError
+
+config_app = typer.Typer(help="Presets, and where their values come from.", no_args_is_help=True)
+data_app = typer.Typer(help="Data directories.", no_args_is_help=True)
+mlflow_app = typer.Typer(help="MLflow, the mirror of a runs directory.", no_args_is_help=True)
+
+
+@config_app.command("show")
+def config_show(preset: Annotated[str, typer.Argument(help="paper, small, demo, smoke, or a YAML file.")]) -> None:
+    """Print every value of a preset with its provenance."""
+    show_preset(show(preset))
+
+
+@data_app.command("testbed")
+def data_testbed(
+    output: Annotated[Path, typer.Option(help="Directory to write; it must not exist.")],
+    seed: Annotated[int, typer.Option(help="Seed of the whole testbed.")] = 13,
+) -> None:
+    """Write the testbed of constructed languages in the layouts of the real corpora."""
+    from xalign.data.testbed import write_testbed
+
+    console().print(f"testbed written to {write_testbed(output, seed=seed)}")
+
+
+@mlflow_app.command("sync")
+def mlflow_sync(
+    runs: o.Runs = Path("runs"),
+    store: Annotated[str | None, typer.Option(help="Tracking store; default: sqlite in the runs directory.")] = None,
+    log_checkpoints: Annotated[str, typer.Option(help="none, final or all.")] = "none",
+) -> None:
+    """Mirror every run directory to MLflow; what is there already is left alone."""
+    from xalign.tracking import sync
+
+    console().print(f"{sync(runs, store=store, log_checkpoints=log_checkpoints)} runs mirrored")
+
+
+@mlflow_app.command("ui")
+def mlflow_ui(
+    runs: o.Runs = Path("runs"), port: Annotated[int, typer.Option(help="Port on the loopback interface.")] = 5000
+) -> None:
+    """Serve MLflow's page on 127.0.0.1."""
+    import subprocess
+
+    from xalign.tracking import ui_command
+
+    console().print(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
+    raise typer.Exit(subprocess.call(ui_command(runs, port=port)))
+
+
+def doctor(
+    data: o.Data = None,
+    model: Annotated[str | None, typer.Option(help=o.MODEL_HELP)] = None,
+    runs: Annotated[Path | None, typer.Option(help="Runs directory.")] = None,
+) -> None:
+    """Say what this machine and launch can do, what is missing, and what to do about it."""
+    from xalign.doctor import examine
+
+    findings = examine(data=data, model=model, runs=runs)
+    show_findings(findings)
+    missing = [finding.topic for finding in findings if finding.state == "missing"]
+    if missing:
+        raise XalignError(f"missing: {', '.join(missing)}; the last column says what to do")

@@ -1,0 +1,33 @@
+"""Configurations: dataclasses with provenance, presets, and overrides from the command line."""
+
+from xalign.config.fields import Provenance, as_dict, identity
+from xalign.config.phases import (
+    LOSSES,
+    MODES,
+    TASKS,
+    AlignConfig,
+    FinetuneConfig,
+    GridConfig,
+    PretrainConfig,
+    TransferConfig,
+)
+from xalign.config.presets import build, default_preset, parse_assignments, preset_names, show
+
+__all__ = [
+    "LOSSES",
+    "MODES",
+    "TASKS",
+    "AlignConfig",
+    "FinetuneConfig",
+    "GridConfig",
+    "PretrainConfig",
+    "Provenance",
+    "TransferConfig",
+    "as_dict",
+    "build",
+    "default_preset",
+    "identity",
+    "parse_assignments",
+    "preset_names",
+    "show",
+]

@@ -1,0 +1,164 @@
+"""What a configuration field knows about itself: its default, its range, where its value comes from, whether it counts.
+
+A configuration is a frozen dataclass whose fields are made by `option`. From the metadata follow the help texts,
+the checks, the provenance that ``xalign config show`` prints, and the run's identity:
+*identity* options change numbers and enter the run's key; *execution* options and *places* (paths) do not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from xalign.errors import UsageError
+
+MARKS = ("paper", "inferred", "lineage", "chosen", "user", "measured")
+Kind = typing.Literal["identity", "execution", "place"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who says that a value should be what it is: a mark (one of `MARKS`) and a source in words."""
+
+    mark: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The metadata of one field."""
+
+    help: str
+    provenance: Provenance
+    kind: Kind
+    choices: tuple[Any, ...] | None
+    low: float | None
+    high: float | None
+    by: Mapping[str, Any] | None
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    help: str = "",
+    *,
+    mark: str = "chosen",
+    source: str = "",
+    kind: Kind = "identity",
+    choices: Iterable[Any] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    by: Mapping[str, Any] | None = None,
+) -> Any:
+    """Declare a field of a configuration.
+
+    Args:
+        default: its value where nothing else is said; without one the field is required.
+        help: one line for the command line and ``config show``.
+        mark: provenance, one of `MARKS`.
+        source: the table, section or measurement that the value was read from.
+        kind: *identity* (changes numbers), *execution* (does not), *place* (a path; its content is digested).
+        choices: the only admissible values.
+        low, high: inclusive bounds of a number.
+        by: defaults that depend on the task, the mode or the pair, keyed as `pick` says. The field's own default is
+            then ``None``.
+    """
+    if mark not in MARKS:
+        raise ValueError(f"unknown provenance mark {mark!r}")
+    declared = Declaration(help, Provenance(mark, source), kind, tuple(choices) if choices else None, low, high, by)
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata={"option": declared})
+    return dataclasses.field(default=default, metadata={"option": declared})
+
+
+def declaration(field: dataclasses.Field[Any]) -> Declaration:
+    """The `Declaration` behind a dataclass field."""
+    declared: Declaration = field.metadata["option"]
+    return declared
+
+
+def pick(values: Mapping[str, Any], *, task: str = "", mode: str = "", pair: str = "") -> Any:
+    """The value that fits best from a mapping keyed ``pos-full``, ``pos``, ``full``, ``en-kk`` or ``other``."""
+    for key in (f"{task}-{mode}", task, mode, pair, "other"):
+        if key in values:
+            return values[key]
+    raise UsageError(f"no value for {' '.join(filter(None, (task, mode, pair)))} among {', '.join(map(str, values))}")
+
+
+def coerce(name: str, value: Any, annotation: Any) -> Any:
+    """Turn a YAML value or a command line's string into the annotated type.
+
+    Raises:
+        UsageError: it cannot be read as that type.
+    """
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        if value is None or value in ("none", "null"):
+            return None
+        return coerce(name, value, next(a for a in arguments if a is not type(None)))
+    if typing.get_origin(annotation) is tuple:
+        items = [part for part in value.split(",") if part] if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            items = [items]
+        return tuple(coerce(name, item, arguments[0]) for item in items)
+    try:
+        if annotation is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[str(value).lower()]
+        if annotation is int:
+            if isinstance(value, bool) or float(value) != int(float(value)):
+                raise ValueError
+            return int(float(value))
+        if annotation is float and not isinstance(value, bool):
+            return float(value)
+        if annotation is str and not isinstance(value, (dict, list)):
+            return str(value)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        pass
+    kind = getattr(annotation, "__name__", str(annotation))
+    raise UsageError(f"{name}={value!r} is not a valid {kind}")
+
+
+def resolve(config: Any) -> None:
+    """Fill in what depends on the task, the mode or the pair, and check every value."""
+    for field in dataclasses.fields(config):
+        by = declaration(field).by
+        if by is not None and getattr(config, field.name) is None:
+            recipe = {key: getattr(config, key, "") for key in ("task", "mode", "pair")}
+            object.__setattr__(config, field.name, pick(by, **recipe))
+    check(config)
+
+
+def check(config: Any) -> None:
+    """Hold every field of a built configuration against its declared choices and bounds.
+
+    Raises:
+        UsageError: naming the first field that does not fit, and what would.
+    """
+    for field in dataclasses.fields(config):
+        declared, value = declaration(field), getattr(config, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if item is None:
+                continue
+            if declared.choices is not None and item not in declared.choices:
+                raise UsageError(f"{field.name}={item} is unknown: choose from {', '.join(map(str, declared.choices))}")
+            if isinstance(item, (int, float)) and not isinstance(item, bool):
+                below = declared.low is not None and not item >= declared.low
+                above = declared.high is not None and not item <= declared.high
+                if below or above or item != item:
+                    least = "" if declared.low is None else f" at least {declared.low}"
+                    most = "" if declared.high is None else f" at most {declared.high}"
+                    raise UsageError(f"{field.name}={item} is out of range:{least}{most}")
+
+
+def identity(config: Any) -> dict[str, Any]:
+    """The options of a configuration that change numbers, by name."""
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if declaration(f).kind == "identity"}
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """All options by name, as plain JSON values."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}

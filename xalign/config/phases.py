@@ -1,0 +1,202 @@
+"""The options of each phase, with the paper's values as defaults.
+
+Marks and sources: *paper* is stated in Veitsman, Liu & Schütze 2026 (arXiv 2603.18863); *inferred* follows from what it
+states; *lineage* was read in the released code of works it builds on; *chosen* is ours where the text is blank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xalign.config.fields import option, resolve
+
+LOSSES = ("S0W0M1", "S0W1M0", "S0W1M1", "S1W0M0", "S1W0M1", "S1W1M0", "S1W1M1")
+TASKS = ("pos", "topic")
+MODES = ("full", "linear")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every phase shares: where it reads and writes, and how it is executed."""
+
+    model: str = option("mini", "hub name, Hugging Face directory, run directory, or mini", kind="place")
+    data: str | None = option(None, "data directory; without one the embedded testbed", kind="place")
+    output: str = option(help="the run's directory", kind="place")
+    resume: bool = option(False, "continue an interrupted run", kind="execution")
+    overwrite: bool = option(False, "delete what stands in the output directory", kind="execution")
+    tracking: str = option("mlflow", "where metrics are mirrored", kind="execution", choices=("mlflow", "none"))
+    log_checkpoints: str = option(
+        "final", "which encoders and heads MLflow keeps", kind="execution", choices=("none", "final", "all")
+    )
+    quiet: bool = option(False, "no progress display", kind="execution")
+
+    def __post_init__(self) -> None:
+        resolve(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(RunOptions):
+    """What every phase that trains shares."""
+
+    precision: str = option("auto", "fp32, bf16 or fp16; auto asks the device", choices=PRECISIONS, mark="user")
+    accumulation: int = option(1, "micro-batches a step: exact for W and M, smaller contrast for S", low=1)
+    clip: float = option(1.0, "gradient norm above which gradients are scaled down", low=0)
+    warmup: float = option(
+        0.1, "share of the steps with a rising rate", low=0, high=1, mark="lineage", source="TransliCo, PPA"
+    )
+    bucket_batches: int = option(64, "batches sorted by length together; 1 = random batches", low=1)
+    save_every: int = option(500, "steps between checkpoints", kind="execution", low=1)
+    workers: int = option(0, "processes that prepare batches", kind="execution", low=0)
+    timeout_seconds: int = option(600, "a process silent for so long ends all", kind="execution", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignConfig(TrainingOptions):
+    """Phase I: alignment tuning with the modified HiCTL objective."""
+
+    pair: str = option(help="language pair, for example de-en")
+    loss: str = option(
+        "S1W0M1", "sentence, word and masked-LM loss: on or off", choices=LOSSES, mark="paper", source="§4.2"
+    )
+    steps: int = option(6000, "optimizer steps", low=1, mark="paper", source="appendix B")
+    keep_steps: tuple[int, ...] = option((3000,), "encoders kept on the way", low=1, mark="paper", source="§4.2")
+    batch_size: int = option(32, "pairs a step, over all processes", low=2, source="6,000 × 32 / 100,000 = 1.9 passes")
+    learning_rate: float = option(2e-5, "peak rate", low=0, mark="lineage", source="TransliCo, PPA")
+    weight_decay: float = option(0.0, "AdamW's decay", low=0)
+    max_length: int = option(128, "tokens a sentence, special tokens included", low=8)
+    max_pairs: int | None = option(
+        None, "cap on the corpus", low=2, by={"en-kk": 80_000, "other": 100_000}, mark="paper", source="§4.2"
+    )
+    held_out: int = option(2000, "pairs set aside before the cap", low=2)
+    temperature: float = option(
+        0.1, "τ of both contrasts", low=1e-6, mark="lineage", source="Gaschi 2023; Wu & Dredze 2020"
+    )
+    layer: str = option(
+        "2/3",
+        "k of hidden_states[k], or a share of the depth: 2/3 is 8 of 12",
+        mark="lineage",
+        source="TransliCo, InfoXLM",
+    )
+    pooling: str = option(
+        "mean", "over non-special tokens", choices=("mean", "cls"), mark="lineage", source="TransliCo, InfoXLM"
+    )
+    negatives: str = option(
+        "both", "languages that supply a sentence's negatives", choices=("both", "cross"), mark="inferred"
+    )
+    word_negatives: int = option(512, "subword ids drawn against a pair's own", low=1)
+    detach_lookup: bool = option(False, "no gradient from W into the embedding table through its lookup")
+    mlm_input: str = option(
+        "separate", "mask sentences one by one, or the concatenated pair", choices=("separate", "tlm"), mark="lineage"
+    )
+    mlm_probability: float = option(0.15, "share of non-special tokens to predict", low=0.01, high=0.9, mark="lineage")
+    share_forward: bool = option(False, "S reads the masked pass, as TransliCo does")
+    dropout: float | None = option(None, "None = the encoder's own", low=0, high=0.9)
+    seed: int = option(42, "order, masks, negatives, dropout", low=0)
+    eval_every: int = option(500, "steps between validations on held-out pairs", low=1, kind="execution")
+    eval_pairs: int = option(1000, "held-out pairs that a validation encodes", low=2, kind="execution")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(TrainingOptions):
+    """Phase II: fine-tuning on English, all of the encoder or the head alone."""
+
+    task: str = option(help="downstream task", choices=TASKS)
+    mode: str = option("full", "train everything, or a head on the frozen encoder", choices=MODES, mark="paper")
+    language: str = option("eng", "language of the training data", mark="paper")
+    treebank: str | None = option(None, "UD treebank of the training data; None = the preferred one")
+    seeds: tuple[int, ...] = option((15, 33, 42), "one model each", low=0, mark="paper", source="appendix B")
+    batch_size: int = option(16, "sentences a step", low=1, mark="paper", source="appendix B")
+    epochs: int = option(15, "passes over the training data", low=1, mark="paper", source="appendix B")
+    max_length: int = option(
+        256, "tokens a sentence, special tokens included", low=8, mark="paper", source="appendix B"
+    )
+    max_sentences: int | None = option(None, "cap on the training data", low=1)
+    learning_rate: float | None = option(None, "peak rate of the encoder", low=0, by={"full": 2e-5, "linear": 0.0})
+    head_learning_rate: float | None = option(
+        None, "peak rate of the head", low=0, by={"linear": 1e-3, "pos-full": 1e-3, "topic-full": 2e-5}
+    )
+    weight_decay: float | None = option(
+        None,
+        "AdamW's decay",
+        low=0,
+        by={"pos": 0.01, "topic": 0.0},
+        mark="inferred",
+        source="appendix B, the POS table",
+    )
+    dropout: float | None = option(
+        None, "in the encoder and before the head", low=0, high=0.9, by={"full": 0.1, "linear": 0.0}
+    )
+    warmup: float = option(0.0, "share of the steps with a rising rate", low=0, high=1)
+    bucket_batches: int = option(8, "batches sorted by length together; 1 = random batches", low=1)
+    pooling: str = option("mean", "sentence vector of topic classification", choices=("mean", "cls"))
+    label_on: str = option("first", "piece of a word that carries its tag", choices=("first", "first-nonblank"))
+    select: str = option("last", "epoch whose weights are kept", choices=("last", "best-dev"))
+    features: bool = option(True, "linear mode: encode once, train on the stored features", kind="execution")
+    probe: bool = option(True, "linear mode: also a converged logistic probe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferConfig(RunOptions):
+    """Phase III: zero-shot evaluation of a fine-tuned model in other languages."""
+
+    languages: tuple[str, ...] = option(
+        ("deu", "eng", "kaz", "kor", "jpn", "hin", "zho", "spa", "rus", "lit", "kas", "fra", "bul", "heb"),
+        "target languages",
+        mark="inferred",
+        source="tables 1 and 2",
+    )
+    batch_size: int = option(64, "sentences encoded together", low=1, kind="execution")
+    max_length: int = option(
+        256, "tokens a sentence, special tokens included", low=8, mark="paper", source="appendix B"
+    )
+    max_sentences: int | None = option(None, "cap on a language's test set", low=1)
+    precision: str = option("auto", "fp32, bf16 or fp16; auto asks the device", choices=PRECISIONS, mark="user")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainingOptions):
+    """Masked-LM pre-training of a small encoder and its tokenizer, from text alone."""
+
+    model: str = option("none", "unused: the encoder starts from random weights", kind="execution")
+    languages: tuple[str, ...] = option(("deu", "eng", "kaz", "jpn", "kor", "rus"), "languages of the text")
+    vocab_size: int = option(4000, "entries of the tokenizer", low=300)
+    layers: int = option(12, "transformer layers", low=1)
+    width: int = option(64, "hidden size", low=8)
+    heads: int = option(4, "attention heads", low=1)
+    feed_forward: int = option(256, "inner size of the feed-forward blocks", low=8)
+    steps: int = option(2000, "optimizer steps", low=1)
+    batch_size: int = option(64, "sentences a step, over all processes", low=2)
+    learning_rate: float = option(1e-3, "peak rate", low=0)
+    weight_decay: float = option(0.01, "AdamW's decay", low=0)
+    max_length: int = option(128, "tokens a sentence, special tokens included", low=8)
+    max_sentences: int | None = option(None, "cap on each language's text", low=1)
+    parallel_pairs: int = option(0, "pairs of each parallel corpus read as concatenated sentences", low=0)
+    mlm_probability: float = option(0.15, "share of non-special tokens to predict", low=0.01, high=0.9)
+    dropout: float = option(0.0, "during pre-training; the saved configuration says 0.1", low=0, high=0.9)
+    seed: int = option(42, "weights, order, masks", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridConfig:
+    """Which cells of the paper's matrix a grid runs."""
+
+    pairs: tuple[str, ...] = option(
+        ("de-en", "en-kk", "ja-kk", "kk-ko"), "alignment pairs", mark="paper", source="§4.2"
+    )
+    losses: tuple[str, ...] = option(LOSSES, "alignment losses", choices=LOSSES, mark="paper", source="table 1")
+    align_seeds: tuple[int, ...] = option((42,), "alignment seeds of each cell", low=0)
+    tasks: tuple[str, ...] = option(TASKS, "downstream tasks", choices=TASKS, mark="paper")
+    modes: tuple[str, ...] = option(MODES, "fine-tuning modes", choices=MODES, mark="paper")
+
+    def __post_init__(self) -> None:
+        resolve(self)
+
+
+PHASES: dict[str, type] = {
+    "align": AlignConfig,
+    "finetune": FinetuneConfig,
+    "transfer": TransferConfig,
+    "pretrain": PretrainConfig,
+    "grid": GridConfig,
+}

@@ -1,0 +1,290 @@
+"""The multilingual encoder: loading, hidden states up to a layer, pooling, and export.
+
+Hidden states are named by ``hidden_states[k]``: k = 0 is the embedding output, k = 8 the output of the 8th layer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.utils import logging as transformers_logging
+
+from xalign.errors import UsageError, XalignError
+from xalign.model_source import ModelSource
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+# Post-norm stacks: the output of layer k *is* hidden_states[k], so leaving out the layers above changes nothing.
+STACKS = {
+    "xlm-roberta": ("encoder", "layer"),
+    "roberta": ("encoder", "layer"),
+    "camembert": ("encoder", "layer"),
+    "bert": ("encoder", "layer"),
+    "electra": ("encoder", "layer"),
+    "distilbert": ("transformer", "layer"),
+}
+
+transformers_logging.disable_progress_bar()  # a bar for each file of each run drowns our own
+
+
+@dataclass
+class Encoder:
+    """A pre-trained model with its tokenizer.
+
+    Attributes:
+        model: the model with its masked-LM head, or without one where the checkpoint has none.
+        tokenizer: its fast tokenizer.
+        has_head: whether the masked-LM head was in the checkpoint; a fresh random one does not count.
+        source: where it came from.
+    """
+
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    has_head: bool
+    source: ModelSource
+
+    @property
+    def base(self) -> PreTrainedModel:
+        """The model without its head."""
+        return self.model.base_model
+
+    @property
+    def depth(self) -> int:
+        """Number of transformer layers."""
+        return int(self.model.config.num_hidden_layers)
+
+    @property
+    def width(self) -> int:
+        """Size of a hidden state."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def special_ids(self) -> Tensor:
+        """Ids that are not content: beginning, end, separator, padding and mask. ``<unk>`` is content."""
+        t = self.tokenizer
+        ids = {t.bos_token_id, t.eos_token_id, t.cls_token_id, t.sep_token_id, t.pad_token_id, t.mask_token_id}
+        return torch.tensor(sorted(i for i in ids if i is not None))
+
+    def effective_length(self, wanted: int) -> int:
+        """`wanted` tokens, special tokens included, or what the encoder's positions allow if that is less."""
+        config = self.model.config
+        room = getattr(config, "max_position_embeddings", wanted)
+        if config.model_type in ("xlm-roberta", "roberta", "camembert"):
+            room -= config.pad_token_id + 1  # positions start behind the padding index
+        return min(wanted, room)
+
+
+def load_encoder(source: ModelSource, *, dropout: float | None = None) -> Encoder:
+    """Load an encoder in fp32 with its masked-LM head.
+
+    Args:
+        source: from `xalign.model_source.find_model`.
+        dropout: replaces the configuration's rates if given.
+
+    Raises:
+        UsageError: the directory has no tokenizer, an unfit one, or is not an encoder's.
+        XalignError: its weights are damaged.
+    """
+    directory = str(source.directory)
+    overrides: dict[str, Any] = {"dtype": torch.float32}
+    try:
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+    except (ValueError, OSError, KeyError) as error:
+        raise UsageError(
+            f"{directory}/config.json: not a model that transformers knows ({_first_line(error)})"
+        ) from None
+    if dropout is not None:
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+            if hasattr(config, name):
+                setattr(config, name, dropout)
+    try:
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            directory,
+            config=config,
+            output_loading_info=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            **overrides,
+        )
+        has_head = not any(key.startswith(_head_prefixes(model)) for key in report["missing_keys"])
+        if not has_head:
+            model = AutoModel.from_pretrained(
+                directory, config=config, use_safetensors=True, trust_remote_code=False, **overrides
+            )
+    except ValueError:
+        raise UsageError(f"{directory}: {config.model_type} has no masked-LM form; xalign aligns encoders") from None
+    except Exception as error:  # safetensors and transformers raise a dozen types for one broken file
+        raise XalignError(f"{directory}: its weights cannot be loaded ({_first_line(error)}); copy it again") from None
+    broken = next((name for name, p in model.named_parameters() if not torch.isfinite(p).all()), None)
+    if broken is not None:
+        raise XalignError(f"{directory}: {broken} holds NaN or infinity; take an earlier checkpoint")
+    return Encoder(model, load_tokenizer(source.directory, int(config.vocab_size)), has_head, source)
+
+
+def load_tokenizer(directory: Path, vocab_size: int) -> Tokenizer:
+    """Load the tokenizer of a model directory, and hold it against the size of the embedding table."""
+    if not any(
+        (directory / name).is_file() for name in TOKENIZER_FILES if not name.endswith(("config.json", "map.json"))
+    ):
+        raise UsageError(f"{directory}: no tokenizer there (tokenizer.json, sentencepiece.bpe.model or vocab.txt)")
+    try:
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=False)
+    except Exception as error:  # as above: any type for a broken file
+        raise UsageError(f"{directory}: its tokenizer cannot be loaded ({_first_line(error)})") from None
+    if len(tokenizer) > vocab_size:
+        raise UsageError(
+            f"{directory}: the tokenizer has {len(tokenizer)} entries but the embedding table {vocab_size}: not its own"
+        )
+    if tokenizer.pad_token_id is None or tokenizer.sep_token_id is None:
+        raise UsageError(f"{directory}: the tokenizer names no padding or separator token")
+    return tokenizer
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+def _head_prefixes(model: PreTrainedModel) -> tuple[str, ...]:
+    return tuple(name + "." for name, _ in model.named_children() if name != model.base_model_prefix)
+
+
+def masked_lm_head(model: PreTrainedModel) -> nn.Module:
+    """The module that turns last hidden states (…, d) into logits (…, V), by architecture.
+
+    Raises:
+        UsageError: the model has no masked-LM head.
+    """
+    for name in ("lm_head", "cls"):
+        if isinstance(head := getattr(model, name, None), nn.Module):
+            return head
+    if hasattr(model, "vocab_projector"):  # DistilBERT keeps the parts of its head apart
+        return nn.Sequential(model.vocab_transform, nn.GELU(), model.vocab_layer_norm, model.vocab_projector)
+    raise UsageError(
+        f"{model.config.name_or_path}: no masked-LM head, which M needs; choose a loss with M0, or a …ForMaskedLM"
+    )
+
+
+def resolve_layer(layer: str, depth: int) -> int:
+    """The k of ``hidden_states[k]`` from a number ("8") or a share of the depth ("2/3").
+
+    Raises:
+        UsageError: not a number, or not a layer of this encoder.
+    """
+    try:
+        value = Fraction(layer)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"layer={layer!r}: write a number of layers or a share of the depth such as 2/3") from None
+    index = round(value * depth) if "/" in layer else value
+    if index != int(index) or not 1 <= index <= depth:
+        raise UsageError(f"layer={layer} does not exist: this encoder has layers 1 to {depth}")
+    return int(index)
+
+
+@contextmanager
+def _cut_at(base: PreTrainedModel, layer: int) -> Iterator[None]:
+    outer, inner = STACKS[base.config.model_type]
+    stack = getattr(base, outer)
+    layers = getattr(stack, inner)
+    setattr(stack, inner, layers[:layer])
+    try:
+        yield
+    finally:
+        setattr(stack, inner, layers)
+
+
+def hidden_state(base: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, layer: int) -> Tensor:
+    """``hidden_states[layer]`` of a batch; the layers above it are not computed.
+
+    Args:
+        base: the model without its head.
+        input_ids, attention_mask: (N, L).
+        layer: 0 (embedding output) to the depth.
+
+    Returns:
+        (N, L, d).
+    """
+    inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+    if layer == base.config.num_hidden_layers:
+        return base(**inputs).last_hidden_state
+    if base.config.model_type in STACKS and layer > 0:
+        with _cut_at(base, layer):
+            return base(**inputs).last_hidden_state
+    states: Tensor = base(**inputs, output_hidden_states=True).hidden_states[layer]
+    return states
+
+
+def content_mask(input_ids: Tensor, special_ids: Tensor) -> Tensor:
+    """(N, L) booleans, true on tokens that carry content."""
+    return ~torch.isin(input_ids, special_ids.to(input_ids.device))
+
+
+def pool(hidden: Tensor, content: Tensor, pooling: str = "mean") -> Tensor:
+    """One vector a sentence: the mean over content tokens, or the first token's state (``cls``).
+
+    Args:
+        hidden: (N, L, d).
+        content: (N, L), from `content_mask`. A sentence without content gets the zero vector.
+
+    Returns:
+        (N, d), in fp32.
+    """
+    if pooling == "cls":
+        return hidden[:, 0].float()
+    weights = content.unsqueeze(-1).float()
+    return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def freeze_unreachable(model: PreTrainedModel, layer: int, *, head: bool) -> None:
+    """Freeze what a loss on ``hidden_states[layer]`` cannot reach: layers above, pooler and, unless `head`, head."""
+    base = model.base_model
+    tied = {id(p) for p in base.get_input_embeddings().parameters()}
+    if model is not base and not head:
+        for name, part in model.named_children():
+            if name != model.base_model_prefix:
+                for parameter in part.parameters():
+                    parameter.requires_grad_(id(parameter) in tied)
+    if getattr(base, "pooler", None) is not None:
+        base.pooler.requires_grad_(False)
+    if base.config.model_type in STACKS:
+        outer, inner = STACKS[base.config.model_type]
+        for block in getattr(getattr(base, outer), inner)[layer:]:
+            block.requires_grad_(False)
+
+
+def export(encoder: Encoder, directory: Path, state: dict[str, Tensor] | None = None) -> None:
+    """Write a Hugging Face directory: safetensors, configuration and tokenizer; `AutoModel` loads it too.
+
+    Tokenizer files are copied as they are: saving a loaded tokenizer can drop its normalizer.
+
+    Args:
+        state: the weights to write, where the model itself does not hold them whole.
+    """
+    model = encoder.model
+    if state is None:
+        model.save_pretrained(directory)
+    else:
+        dtype, model.config.dtype = model.config.dtype, torch.float32
+        model.save_pretrained(directory, state_dict=state)
+        model.config.dtype = dtype
+    for name in TOKENIZER_FILES:
+        if (encoder.source.directory / name).is_file():
+            shutil.copyfile(encoder.source.directory / name, directory / name)

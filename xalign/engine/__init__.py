@@ -1,0 +1,1 @@
+"""The one training loop: batches, launch, checkpoints, and the steps between them."""

@@ -1,0 +1,280 @@
+"""The one training loop: every phase that trains goes through `train`.
+
+A step is a pure function of (parameters, optimizer state, seed, step): its batch, its masks, its dropout and its rate
+are all computed from the step number, so a resumed run repeats an uninterrupted one bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from xalign.engine import checkpoint, collective
+from xalign.engine.batch import Batches, MicroBatch, mean_weights
+from xalign.engine.progress import Reporter, reporting
+from xalign.errors import XalignError
+from xalign.randomness import seed_dropout
+from xalign.runs import Run
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Validate = Callable[[], dict[str, float]]
+Keep = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up from 0, then linear decay to 0."""
+
+    steps: int
+    warmup: float
+
+    def factor(self, step: int) -> float:
+        """The share of the peak rate at `step`, counted from 0."""
+        rising = round(self.warmup * self.steps)
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return (self.steps - step) / max(1, self.steps - rising)
+
+
+@dataclass
+class Training:
+    """What one training needs besides the module: how long, how often, and what happens on the way.
+
+    Attributes:
+        steps: optimizer steps.
+        seed: of order, masks and dropout.
+        title, item: for the display; item is ``pairs`` or ``sentences``.
+        validate: measures the module in evaluation mode every `eval_every` steps and at the end, on every process.
+        keep: called with the step after each one in `keep_steps`, on every process, before its checkpoint.
+        offset: steps of earlier trainings in the same run (one for each seed); lines count on from there.
+        labels: extra entries for each line of ``metrics.jsonl``.
+    """
+
+    steps: int
+    seed: int
+    title: str
+    item: str
+    warmup: float
+    clip: float
+    accumulation: int = 1
+    save_every: int = 500
+    eval_every: int = 0
+    workers: int = 0
+    quiet: bool = False
+    validate: Validate | None = None
+    keep: Keep | None = None
+    keep_steps: tuple[int, ...] = ()
+    offset: int = 0
+    labels: dict[str, Any] | None = None
+
+
+class StoppedError(XalignError):
+    """Training ended early; `step` says where."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class _Steps(Dataset[list[MicroBatch]]):
+    """Micro-batches by step, so that a `DataLoader` can prepare them ahead of time."""
+
+    def __init__(self, batches: Batches, first: int, last: int) -> None:
+        self.batches, self.first, self.last = batches, first, last
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, index: int) -> list[MicroBatch]:
+        return self.batches.micro_batches(self.first + index)
+
+
+@contextmanager
+def _noticing_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, so that the step under way can end and be saved."""
+    noticed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noticed
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, lambda *_: noticed.set())
+    try:
+        yield noticed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(
+    run: Run,
+    objective: nn.Module,
+    groups: list[dict[str, Any]],
+    batches: Batches,
+    training: Training,
+    accelerator: Accelerator,
+) -> None:
+    """Train `objective` in place.
+
+    Args:
+        run: where metrics and checkpoints go; if it is resuming, the newest checkpoint is continued.
+        objective: a module whose ``forward(batch, weights)`` returns its losses by name; ``names`` lists them.
+        groups: AdamW parameter groups with their peak ``lr`` and ``weight_decay``.
+        batches: this process's micro-batches by step.
+
+    Raises:
+        StoppedError: a loss is not finite, or SIGTERM or SIGINT arrived; the state is saved in the latter case.
+    """
+    optimizer: Any = torch.optim.AdamW(groups, fused=False)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    model, optimizer = accelerator.prepare(objective, optimizer)
+    model.train()
+    first, counters = _restore(run, training, accelerator, objective, model, optimizer)
+    schedule = Schedule(training.steps, training.warmup)
+    loader = DataLoader(_Steps(batches, first, training.steps), batch_size=None, num_workers=training.workers)
+    silent = training.quiet or not accelerator.is_main_process
+    with (
+        _noticing_signals() as stop,
+        reporting(training.title, training.steps, item=training.item, silent=silent) as shown,
+    ):
+        began = time.perf_counter()
+        for step, micro_batches in enumerate(loader, start=first):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * schedule.factor(step)
+            line, stopping = _step(
+                accelerator, model, optimizer, objective.names, micro_batches, step, training, stop.is_set()
+            )
+            seconds = time.perf_counter() - began
+            counters["skipped"] += bool(getattr(accelerator, "optimizer_step_was_skipped", False))
+            done = step + 1
+            entry = _entry(line, micro_batches, seconds, accelerator.num_processes, training) | counters
+            entry["learning_rate"] = peaks[0] * schedule.factor(step)
+            run.log({"step": training.offset + done, **(training.labels or {}), **entry})
+            shown.step(done, entry)
+            _after_step(run, accelerator, objective, model, optimizer, training, done, counters, stopping, shown)
+            began = time.perf_counter()
+
+
+def _restore(
+    run: Run, training: Training, accelerator: Accelerator, objective: nn.Module, model: Any, optimizer: Any
+) -> tuple[int, dict[str, int]]:
+    """The step to go on from, and its counters; (0, …) where nothing was saved."""
+    from accelerate.utils import broadcast_object_list
+
+    counters = {"skipped": 0}
+    found: list[Any] = [None]
+    if run.resuming and run.main and (folder := checkpoint.latest(run.checkpoints)) is not None:
+        found = [str(folder)]
+    if accelerator.num_processes > 1:
+        found = broadcast_object_list(found)
+    folder_step = checkpoint.step_of(run.checkpoints / found[0].rsplit("/", 1)[-1]) if found[0] else -1
+    if not training.offset < folder_step <= training.offset + training.steps:
+        if run.resuming:
+            run.note_resume(training.offset)
+        return 0, counters
+    counters = checkpoint.load(run.checkpoints / f"step-{folder_step}", accelerator, objective, model, optimizer)
+    run.note_resume(folder_step)
+    return folder_step - training.offset, counters
+
+
+def _step(
+    accelerator: Accelerator,
+    model: Any,
+    optimizer: Any,
+    names: tuple[str, ...],
+    micro_batches: list[MicroBatch],
+    step: int,
+    training: Training,
+    stop: bool,
+) -> tuple[dict[str, float], bool]:
+    """One optimizer step: the losses over all processes, and whether any process was told to stop."""
+    device, processes = accelerator.device, accelerator.num_processes
+    counts = torch.stack([batch.counts for batch in micro_batches]).sum(dim=0)
+    shared = collective.sum_over_processes(torch.cat([counts, torch.tensor([float(stop)])]).to(device))
+    # The wrappers average over processes and micro-batches; these factors turn that into a mean over items.
+    weights = mean_weights(shared[:-1], scale=processes * training.accumulation)
+    totals = torch.zeros(len(names), device=device, dtype=torch.float64)
+    for index, batch in enumerate(micro_batches):
+        last = index == len(micro_batches) - 1
+        accelerator.gradient_state._set_sync_gradients(last)
+        seed_dropout(training.seed, step, index, accelerator.process_index)
+        with nullcontext() if last else accelerator.no_sync(model):
+            losses = model(batch.to(device), weights)
+            parts = torch.stack([losses[name] for name in names])
+            totals += parts.detach().double()
+            accelerator.backward(parts.sum())
+    totals = collective.sum_over_processes(totals) / (processes * training.accumulation)
+    values = dict(zip(names, totals.tolist(), strict=True))
+    if not all(map(math.isfinite, values.values())):
+        examples = [example for batch in micro_batches for example in batch.examples]
+        where = ", ".join(f"{name} = {value}" for name, value in values.items())
+        raise StoppedError(
+            f"step {step + 1}: the loss is not finite ({where}); examples {examples[:16]}; "
+            f"lower learning_rate, or use bf16 or fp32",
+            step,
+        )
+    norm = accelerator.clip_grad_norm_(model.parameters(), training.clip if training.clip > 0 else math.inf)
+    optimizer.step()
+    optimizer.zero_grad()
+    line = {"loss": sum(values.values())}
+    if len(values) > 1 or training.item == "pairs":
+        line |= {f"loss_{name}": value for name, value in values.items()}
+    line["gradient_norm"] = float(norm) if norm is not None else 0.0
+    return line, bool(shared[-1] > 0)
+
+
+@torch.no_grad()
+def _validate(objective: nn.Module, validate: Validate) -> dict[str, float]:
+    objective.eval()
+    return validate()
+
+
+def _entry(
+    line: dict[str, float], micro_batches: list[MicroBatch], seconds: float, processes: int, training: Training
+) -> dict[str, float]:
+    items = sum(batch.items for batch in micro_batches) * processes
+    tokens = sum(batch.tokens for batch in micro_batches) * processes
+    finite = {name: value for name, value in line.items() if math.isfinite(value)}
+    return finite | {
+        f"{training.item}_per_second": round(items / seconds, 1),
+        "tokens_per_second": round(tokens / seconds, 1),
+    }
+
+
+def _after_step(
+    run: Run,
+    accelerator: Accelerator,
+    objective: nn.Module,
+    model: Any,
+    optimizer: Any,
+    training: Training,
+    done: int,
+    counters: dict[str, int],
+    stopping: bool,
+    shown: Reporter,
+) -> None:
+    """Keep, validate and save where `done` steps call for it; leave where a signal does."""
+    finished = done == training.steps
+    if training.keep is not None and done in training.keep_steps:
+        training.keep(done)
+    if training.validate is not None and training.eval_every and (done % training.eval_every == 0 or finished):
+        measured = _validate(objective, training.validate)
+        model.train()
+        run.log({"step": training.offset + done, **(training.labels or {}), "validation": measured})
+        shown.say(f"  step {done}: " + ", ".join(f"{name} {value:.3f}" for name, value in measured.items()))
+    if (done % training.save_every == 0 and not finished) or (stopping and not finished):
+        checkpoint.save(run.checkpoints, training.offset + done, accelerator, objective, model, optimizer, counters)
+    if stopping and not finished:
+        raise StoppedError(f"stopped by a signal after step {done}; state saved, continue with --resume", done)

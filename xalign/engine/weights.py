@@ -1,0 +1,30 @@
+"""Weights as they are to be kept: whole and in fp32, whatever the launch has cut or rounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from xalign.engine.launch import zero_stage
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def full_precision(module: nn.Module, accelerator: Accelerator) -> dict[str, Tensor] | None:
+    """The state dict of `module` in fp32, or None where the module itself already holds it.
+
+    Under DeepSpeed the module holds rounded or partitioned weights; the fp32 masters live in the optimizer's
+    partitions. Every process must call this.
+    """
+    if zero_stage(accelerator) is None:
+        return None
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    masters = {id(p): safe_get_full_fp32_param(p) for p in module.parameters() if p.requires_grad}
+    found: dict[str, Tensor] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        master = masters.get(id(tensor))
+        found[name] = (master if master is not None else tensor.detach()).float().cpu().clone()
+    return found

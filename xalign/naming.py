@@ -1,0 +1,48 @@
+"""How runs are called: the one place that turns what a run is into its name, which is also its place in a grid.
+
+A name is a path relative to the runs directory, and the run's name in MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+BASE = "base"
+DEFAULT_ALIGN_SEED = 42
+
+
+def encoder_name(lineage: Mapping[str, Any], *, final_step: int | None = None) -> str:
+    """``base``, or ``<pair>/<loss>`` with ``-seed43`` and ``-step3000`` where they are not the default."""
+    if not lineage.get("pair"):
+        return BASE
+    name = f"{lineage['pair']}/{lineage['loss']}"
+    if lineage.get("align_seed", DEFAULT_ALIGN_SEED) != DEFAULT_ALIGN_SEED:
+        name += f"-seed{lineage['align_seed']}"
+    if lineage.get("partial"):
+        name += f"-step{lineage['align_step']}"
+    return name
+
+
+def align_name(pair: str, loss: str, seed: int = DEFAULT_ALIGN_SEED) -> str:
+    """Where the grid keeps an alignment run."""
+    return "align/" + encoder_name({"pair": pair, "loss": loss, "align_seed": seed})
+
+
+def finetune_name(task: str, mode: str, encoder: str) -> str:
+    """Where the grid keeps the fine-tuning of an encoder."""
+    return f"finetune/{task}/{mode}/{encoder}"
+
+
+def transfer_name(task: str, mode: str, encoder: str) -> str:
+    """Where the grid keeps the zero-shot evaluation of a fine-tuned encoder."""
+    return f"transfer/{task}/{mode}/{encoder}"
+
+
+def runs_directory(output: Path, name: str) -> Path:
+    """The runs directory that `output` belongs to: the one above its name in a grid, else its parent."""
+    parts = Path(name).parts
+    if output.resolve().parts[-len(parts) :] == parts:
+        return output.resolve().parents[len(parts) - 1]
+    return output.resolve().parent

@@ -1,0 +1,117 @@
+"""The alignment objective as one module: encoder and losses behind a single forward.
+
+What Accelerate prepares is this module, so that DDP and ZeRO see one forward and one backward. Each loss declares the
+view that it reads; each view is encoded once, and no further than the loss's layer.
+
+Source: Veitsman, Liu & Schütze 2026, §4.2: L = a_S L_S + a_W L_W + a_M L_M with a in {0, 1}.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from xalign.encoder import Encoder, content_mask, freeze_unreachable, hidden_state, masked_lm_head, pool
+from xalign.engine import collective
+from xalign.errors import UsageError
+from xalign.losses import masked_token_losses, sentence_losses, word_losses
+
+
+def active_losses(configuration: str) -> str:
+    """The letters switched on in a configuration: ``S1W0M1`` gives ``SM``."""
+    return "".join(configuration[i] for i in (0, 2, 4) if configuration[i + 1] == "1")
+
+
+class AlignmentObjective(nn.Module):
+    """Encoder and losses; `forward` returns the losses of one micro-batch.
+
+    Parameters that the losses cannot reach are frozen here.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        losses: str,
+        *,
+        layer: int,
+        pooling: str = "mean",
+        temperature: float = 0.1,
+        negatives: str = "both",
+        detach_lookup: bool = False,
+        share_forward: bool = False,
+    ) -> None:
+        super().__init__()
+        if "M" in losses and not encoder.has_head:
+            raise UsageError(
+                f"{encoder.source.directory}: no masked-LM head, which M needs; "
+                f"choose a loss with M0, or a …ForMaskedLM"
+            )
+        self.model = encoder.model
+        self.names = tuple(losses)
+        self.layer, self.pooling, self.temperature, self.negatives = layer, pooling, temperature, negatives
+        self.detach_lookup, self.share_forward = detach_lookup, share_forward and "M" in losses
+        self.padding = int(encoder.tokenizer.pad_token_id)
+        self.register_buffer("special_ids", encoder.special_ids, persistent=False)
+        reached = encoder.depth if "M" in losses else layer
+        freeze_unreachable(self.model, reached, head="M" in losses)
+
+    def forward(self, batch: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
+        """The losses, each a weighted sum over its items.
+
+        Args:
+            batch: views made by `xalign.pair_batches.PairBatches`.
+            weights: (K,) one factor for each loss; 1/count gives means.
+        """
+        found: dict[str, Tensor] = {}
+        masked_states = self._masked_states(batch) if "M" in self.names else None
+        for name, weight in zip(self.names, weights, strict=True):
+            if name == "S":
+                found[name] = self._sentence(batch, masked_states).sum() * weight
+            elif name == "W":
+                found[name] = self._word(batch).sum() * weight
+            elif masked_states is not None:
+                head = masked_lm_head(self.model)
+                found[name] = (
+                    masked_token_losses(head(masked_states[-1][batch["predict"]]), batch["labels"]).sum() * weight
+                )
+        return found
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Sentence vectors as S and W see them: (N, L) ids to (N, d)."""
+        state = hidden_state(self.model.base_model, input_ids, input_ids != self.padding, self.layer)
+        return pool(state, content_mask(input_ids, self.special_ids), self.pooling)
+
+    def _masked_states(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        ids = batch["masked"]
+        base = self.model.base_model
+        if self.share_forward:
+            states = base(input_ids=ids, attention_mask=ids != self.padding, output_hidden_states=True).hidden_states
+            return states[self.layer], states[-1]
+        return (hidden_state(base, ids, ids != self.padding, base.config.num_hidden_layers),)
+
+    def _sentence(self, batch: dict[str, Tensor], masked_states: tuple[Tensor, ...] | None) -> Tensor:
+        if self.share_forward and masked_states is not None:
+            vectors = pool(masked_states[0], content_mask(batch["masked"], self.special_ids), self.pooling)
+        else:
+            vectors = self.embed(batch["separate"])
+        source, target = vectors.chunk(2)
+        return sentence_losses(
+            source,
+            target,
+            temperature=self.temperature,
+            negatives=self.negatives,
+            texts=batch["texts"],
+            gather=collective.gather_rows,
+            rank=collective.rank(),
+        )
+
+    def _word(self, batch: dict[str, Tensor]) -> Tensor:
+        # The table is read through its own module: under ZeRO-3 it exists nowhere else.
+        table = self.model.get_input_embeddings()
+        words, negatives = table(batch["words"]), table(batch["negatives"])
+        if self.detach_lookup:
+            words, negatives = words.detach(), negatives.detach()
+        query = self.embed(batch["pair"])
+        losses, _ = word_losses(
+            query, words, batch["is_word"], negatives, batch["collides"], temperature=self.temperature
+        )
+        return losses

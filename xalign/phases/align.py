@@ -1,0 +1,199 @@
+"""Phase I: alignment tuning of an encoder on sentence pairs.
+
+    accelerate launch -m xalign align --pair de-en --loss S1W0M1 --model xlm-roberta-base --output runs/de-en
+
+Source: Veitsman, Liu & Schütze 2026, §4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xalign.analysis.retrieval import translation_scores
+from xalign.config import AlignConfig
+from xalign.data.parallel import PairCorpus, load_pairs
+from xalign.data.tokens import TokenStore, tokenize_cached
+from xalign.encoder import Encoder, export, load_encoder, resolve_layer
+from xalign.engine import collective, launch
+from xalign.engine.batch import BatchOrder, pad
+from xalign.engine.loop import Training, train
+from xalign.engine.weights import full_precision
+from xalign.errors import UsageError, XalignError
+from xalign.model_source import find_model
+from xalign.naming import align_name, runs_directory
+from xalign.objective import AlignmentObjective, active_losses
+from xalign.pair_batches import Layout, PairBatches
+from xalign.phases.inputs import describe_inputs, open_data
+from xalign.runs import Run, RunResult, completed, open_run, run_key
+from xalign.storage import replacing_directory
+from xalign.tracking import following
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+EVAL_BATCH = 128
+
+
+def align(config: AlignConfig) -> RunResult:
+    """Tune an encoder on the pairs of two languages.
+
+    Returns:
+        the run; its ``encoder/`` loads with `AutoModel` and `AutoModelForMaskedLM`.
+
+    Raises:
+        UsageError: a pair, model, option or output that does not fit, before anything is written.
+        XalignError: training failed; what was reached stays for ``--resume``.
+    """
+    check_combination(config)
+    source = find_model(config.model)
+    data = open_data(config.data)
+    corpus = load_pairs(data, config.pair, max_pairs=config.max_pairs, held_out=config.held_out)
+    inputs = describe_inputs(data, corpus.files, source)
+    if not config.overwrite and (done := completed(Path(config.output), run_key("align", config, inputs))):
+        return done
+    precision = launch.resolve_precision(config.precision)
+    encoder = load_encoder(source, dropout=config.dropout)
+    lineage = {
+        **source.lineage,
+        "encoder": source.name,
+        "pair": "-".join(language.short or language.code for language in corpus.languages),
+        "loss": config.loss,
+        "align_seed": config.seed,
+        "align_step": config.steps,
+    }
+    name = align_name(lineage["pair"], config.loss, config.seed)
+    with open_run(config, "align", name, lineage, inputs, main=launch.rank() == 0) as run:
+        runs = runs_directory(run.directory, name)
+        with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
+            return _train(run, config, encoder, corpus, precision)
+
+
+def check_combination(config: AlignConfig) -> None:
+    """Refuse options that contradict each other or the launch.
+
+    Raises:
+        UsageError: which, and what to do.
+    """
+    processes = launch.world_size()
+    if config.batch_size % (processes * config.accumulation):
+        raise UsageError(
+            f"batch_size={config.batch_size} does not divide over {processes} processes × "
+            f"accumulation={config.accumulation}"
+        )
+    if config.share_forward and (config.mlm_input != "separate" or "M" not in active_losses(config.loss)):
+        raise UsageError(
+            "share_forward reads S from M's pass over single sentences: it needs M1 and mlm_input=separate"
+        )
+
+
+def _train(run: Run, config: AlignConfig, encoder: Encoder, corpus: PairCorpus, precision: str) -> RunResult:
+    losses = active_losses(config.loss)
+    layer = resolve_layer(config.layer, encoder.depth)
+    objective = AlignmentObjective(
+        encoder, losses, layer=layer, pooling=config.pooling, temperature=config.temperature,
+        negatives=config.negatives, detach_lookup=config.detach_lookup, share_forward=config.share_forward,
+    )  # fmt: skip
+    accelerator = launch.start(
+        precision,
+        accumulation=config.accumulation,
+        clip=config.clip,
+        micro_batch=config.batch_size // config.accumulation // launch.world_size(),
+        timeout_seconds=config.timeout_seconds,
+    )
+    try:
+        run.write("environment.json", launch.environment(accelerator, precision))
+        layout = _layout(encoder, config.max_length)
+        source, target = (
+            tokenize_cached(texts, encoder.tokenizer) for texts in (corpus.train.source, corpus.train.target)
+        )
+        _say(run, config, corpus, layout, layer)
+        batches = PairBatches(
+            source, target, layout,
+            BatchOrder(
+                np.maximum(source.lengths, target.lengths), config.batch_size,
+                seed=config.seed, bucket_batches=config.bucket_batches,
+            ),
+            losses=losses, seed=config.seed, word_negatives=config.word_negatives,
+            mlm_probability=config.mlm_probability, mlm_input=config.mlm_input, share_forward=config.share_forward,
+            accumulation=config.accumulation, rank=accelerator.process_index, processes=accelerator.num_processes,
+        )  # fmt: skip
+        held_out = [
+            tokenize_cached(texts, encoder.tokenizer) for texts in (corpus.held_out.source, corpus.held_out.target)
+        ]
+
+        scores: dict[str, float] = {}
+
+        def validate() -> dict[str, float]:
+            vectors = [embed_all(objective, store, layout, config.eval_pairs, accelerator.device) for store in held_out]
+            scores.update(translation_scores(*vectors))
+            return dict(scores)
+
+        def keep(step: int) -> None:
+            _export(run, f"encoder-step{step}", encoder, accelerator)
+
+        training = Training(
+            steps=config.steps, seed=config.seed, title=f"align {config.pair} {config.loss}", item="pairs",
+            warmup=config.warmup, clip=config.clip, accumulation=config.accumulation, save_every=config.save_every,
+            eval_every=config.eval_every, workers=config.workers, quiet=config.quiet, validate=validate, keep=keep,
+            keep_steps=tuple(step for step in config.keep_steps if step < config.steps),
+        )  # fmt: skip
+        trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+        groups = [{"params": trained, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
+        train(run, objective, groups, batches, training, accelerator)
+        _export(run, "encoder", encoder, accelerator)
+        return run.finish({"validation": scores, "steps": config.steps, "pairs": corpus.counts.kept, "layer": layer})
+    finally:
+        launch.stop(accelerator)
+
+
+def _layout(encoder: Encoder, max_length: int) -> Layout:
+    return Layout.of(
+        encoder.tokenizer,
+        encoder.special_ids.tolist(),
+        encoder.model.config.model_type,
+        encoder.effective_length(max_length),
+        encoder.effective_length(2 * max_length),
+    )
+
+
+def _say(run: Run, config: AlignConfig, corpus: PairCorpus, layout: Layout, layer: int) -> None:
+    if not run.main or config.quiet:
+        return
+    print(f"{config.pair}: {corpus.counts.summary()}")
+    print(
+        f"hidden_states[{layer}], {config.pooling} pooling; at most {layout.max_length} tokens a sentence, "
+        f"{layout.pair_length} a pair"
+    )
+
+
+def embed_all(
+    objective: Any, store: TokenStore | Sequence[np.ndarray], layout: Layout, limit: int, device: torch.device
+) -> Tensor:
+    """Vectors of the first `limit` sentences, each process encoding its share: (n, d) on every process."""
+    count = min(limit, len(store))
+    mine = list(range(collective.rank(), count, collective.processes()))
+    mine.sort(key=lambda index: len(store[index]))
+    vectors: Tensor | None = None
+    for start in range(0, len(mine), EVAL_BATCH):
+        indices = mine[start : start + EVAL_BATCH]
+        ids = torch.from_numpy(pad([layout.sentence(store[i]) for i in indices], layout.padding)).to(device)
+        found = objective.embed(ids)
+        if vectors is None:
+            vectors = torch.zeros(count, found.shape[-1], device=device)
+        vectors[torch.tensor(indices, device=device)] = found.float()
+    if vectors is None:
+        raise XalignError(f"{count} held-out pairs are fewer than processes: raise held_out")
+    return collective.sum_over_processes(vectors)
+
+
+def _export(run: Run, name: str, encoder: Encoder, accelerator: Accelerator) -> None:
+    state = full_precision(encoder.model, accelerator)
+    if run.main:
+        with replacing_directory(run.directory / name) as folder:
+            export(encoder, folder, state)

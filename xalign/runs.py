@@ -1,0 +1,263 @@
+"""The run directory: identity, state, and everything that a run leaves behind.
+
+A directory holds one run. ``run.json`` is written first, ``result.json`` last: it alone means *complete*. The key of a
+run is a digest of everything that changes its numbers, so a run that exists need not be made again, and a directory
+that holds another run is never mixed with this one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xalign.config import as_dict, identity
+from xalign.errors import UsageError, XalignError
+from xalign.storage import digest_json, locked, read_json, remove_partials, write_json, write_text
+
+METHOD_VERSION = 1  # raised by hand when the same options would give other numbers
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads: the digest of its input weights, and of each data file under its path in the data directory."""
+
+    weights: str | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
+    upstream: list[dict[str, str]] = field(default_factory=list)
+    testbed: bool = False
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a phase returns: where its run is, what it found, and whether it had been done before."""
+
+    directory: Path
+    result: dict[str, Any]
+    reused: bool = False
+
+
+def run_key(phase: str, config: Any, inputs: Inputs) -> str:
+    """The identity of a run: SHA-256 over the phase, the options that change numbers, and the digests of its inputs."""
+    return digest_json(
+        {
+            "phase": phase,
+            "options": {k: list(v) if isinstance(v, tuple) else v for k, v in identity(config).items()},
+            "weights": inputs.weights,
+            "data": dict(inputs.data),
+            "method_version": METHOD_VERSION,
+        }
+    )
+
+
+class Run:
+    """A run directory that this process may write, or (`main` false) the same run seen from another process."""
+
+    def __init__(self, directory: Path, record: dict[str, Any], *, resuming: bool, main: bool) -> None:
+        self.directory, self.record, self.resuming, self.main = directory, record, resuming, main
+        self.resumed_from: list[int] = list(read_json(self._resumes)) if main and self._resumes.is_file() else []
+        self.started = time.monotonic()
+
+    @property
+    def _resumes(self) -> Path:
+        return self.directory / "resumed.json"
+
+    @property
+    def metrics(self) -> Path:
+        """``metrics.jsonl``."""
+        return self.directory / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """``checkpoints/``."""
+        return self.directory / "checkpoints"
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Append a line to ``metrics.jsonl`` and flush it."""
+        if self.main:
+            with self.metrics.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+
+    def note_resume(self, step: int) -> None:
+        """Cut ``metrics.jsonl`` back to `step`, and remember that the run went on from there."""
+        if not self.main:
+            return
+        kept = [line for line in _lines(self.metrics) if json.loads(line)["step"] <= step]
+        write_text(self.metrics, "".join(kept))
+        self.resumed_from.append(step)
+        write_json(self._resumes, self.resumed_from)
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run."""
+        if self.main:
+            write_json(self.directory / name, value)
+
+    def fail(self, error: str, step: int | None) -> None:
+        """Leave ``failed.json`` for status and reports."""
+        self.write("failed.json", {"error": error, "step": step})
+
+    def finish(self, result: dict[str, Any]) -> RunResult:
+        """Write ``result.json``: from now on the run is complete. Its checkpoints are no longer needed."""
+        result = {**result, "seconds": round(time.monotonic() - self.started, 3), "resumed_from": self.resumed_from}
+        if self.main:
+            for name in ("failed.json", "resumed.json"):
+                (self.directory / name).unlink(missing_ok=True)
+            write_json(self.directory / "result.json", result)
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        return RunResult(self.directory, result)
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    # A line without its newline was being written when the process died.
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+
+
+def completed(directory: Path, key: str) -> RunResult | None:
+    """The result of a complete run with this key, or None."""
+    if not (directory / "result.json").is_file() or not (directory / "run.json").is_file():
+        return None
+    if read_json(directory / "run.json")["key"] != key:
+        return None
+    return RunResult(directory, read_json(directory / "result.json"), reused=True)
+
+
+@contextmanager
+def open_run(
+    config: Any, phase: str, name: str, lineage: Mapping[str, Any], inputs: Inputs, *, main: bool = True
+) -> Iterator[Run]:
+    """Take possession of ``config.output`` for one run, under its lock.
+
+    An error inside the block leaves ``failed.json``, and what was written stays for ``--resume``.
+
+    Raises:
+        UsageError: the directory holds another run, an unfinished one, something that is no run, or cannot be written.
+    """
+    directory = Path(config.output)
+    record = {
+        "phase": phase,
+        "name": name,
+        "config": as_dict(config),
+        "key": run_key(phase, config, inputs),
+        "method_version": METHOD_VERSION,
+        "lineage": dict(lineage),
+        "upstream": inputs.upstream,
+        "inputs": {"weights": inputs.weights, "data": dict(inputs.data)},
+        "testbed": inputs.testbed,
+    }
+    if not main:
+        yield Run(directory, record, resuming=config.resume, main=False)
+        return
+    _make_writable(directory)
+    with locked(directory / ".lock"):
+        resuming = _claim(directory, record, resume=config.resume, overwrite=config.overwrite)
+        remove_partials(directory)
+        (directory / "failed.json").unlink(missing_ok=True)
+        if not resuming:
+            write_json(directory / "run.json", record | _circumstances())
+        run = Run(directory, record, resuming=resuming, main=True)
+        try:
+            yield run
+        except BaseException as error:
+            if not (directory / "result.json").exists():
+                run.fail(str(error) or type(error).__name__, getattr(error, "step", None))
+            raise
+
+
+def _make_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ".lock").touch()
+    except OSError as error:
+        raise UsageError(f"{directory}: cannot be written ({error.strerror}); choose another --output") from None
+
+
+def _claim(directory: Path, record: dict[str, Any], *, resume: bool, overwrite: bool) -> bool:
+    """Decide whether to start (false) or to continue (true) in `directory`, clearing it where that was asked for."""
+    present = [path for path in directory.iterdir() if path.name != ".lock"]
+    if not present:
+        return False
+    if not (directory / "run.json").is_file():
+        raise UsageError(f"{directory}: holds files but no run; choose an empty or new directory as --output")
+    there = read_json(directory / "run.json")
+    if overwrite:
+        for path in present:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        return False
+    if there["key"] != record["key"]:
+        raise UsageError(
+            f"{directory}: holds another run ({_difference(there, record)}); use --overwrite or another --output"
+        )
+    if not resume:
+        raise UsageError(
+            f"{directory}: holds this run, unfinished; continue it with --resume or start anew with --overwrite"
+        )
+    return True
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    if there["phase"] != here["phase"]:
+        return f"a {there['phase']} run"
+    for name, value in here["config"].items():
+        if name not in ("output", "model", "data", "resume", "overwrite") and there["config"].get(name) != value:
+            return f"{name} is {there['config'].get(name)} there, {value} here"
+    if there["inputs"]["weights"] != here["inputs"]["weights"]:
+        return "made from another model"
+    return "made from other data" if there["inputs"]["data"] != here["inputs"]["data"] else "made by another version"
+
+
+def _circumstances() -> dict[str, Any]:
+    from xalign.engine.launch import versions
+
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"versions": versions(), "git": git_state(), "created": now}
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout that this package runs from and whether it was changed; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def ask(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "--", str(here)))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def state_of(directory: Path) -> str:
+    """``complete``, ``failed``, ``incomplete`` or ``missing``."""
+    if (directory / "result.json").is_file():
+        return "complete"
+    if (directory / "failed.json").is_file():
+        return "failed"
+    return "incomplete" if (directory / "run.json").is_file() else "missing"
+
+
+def require_complete(directory: Path) -> dict[str, Any]:
+    """The ``run.json`` of a complete run.
+
+    Raises:
+        UsageError: no run there.
+        XalignError: it is not complete.
+    """
+    if not (directory / "run.json").is_file():
+        raise UsageError(f"{directory}: not a run directory (no run.json)")
+    if state_of(directory) != "complete":
+        raise XalignError(f"{directory}: this run is {state_of(directory)}; finish it with --resume")
+    record: dict[str, Any] = read_json(directory / "run.json")
+    return record

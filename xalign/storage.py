@@ -1,0 +1,132 @@
+"""Files that are either whole or absent: atomic writes, digests, and one lock for a directory.
+
+Everything that a run leaves behind goes through this module, so that a process killed at any
+instant leaves the previous version of a file or the next one, never a half of either.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from xalign.errors import UsageError, XalignError
+
+CHUNK_BYTES = 1 << 20
+PARTIAL = ".partial-"
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    total = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def sync_directory(directory: Path) -> None:
+    """Flush a directory's entries, so that a rename inside it survives a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` atomically: temporary name, fsync, rename."""
+    partial = path.with_name(f"{PARTIAL}{path.name}")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.rename(path)
+    sync_directory(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by `value` as indented JSON, atomically. A NaN is refused: JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        XalignError: the file is missing or is not JSON, with its position.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise XalignError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", 1)
+        raise XalignError(f"{path}:{line}: not valid JSON ({error}); delete it or restore it") from None
+
+
+@contextmanager
+def replacing_directory(final: Path) -> Iterator[Path]:
+    """Yield an empty directory that takes the name `final`, fsynced, once the block ends without an error."""
+    partial = final.with_name(f"{PARTIAL}{final.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    for path in sorted(partial.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+        else:
+            sync_directory(path)
+    sync_directory(partial)
+    replaced = final.with_name(f"{PARTIAL}replaced-{final.name}")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if final.exists():
+        final.rename(replaced)  # deleting it in place would leave half of it under its name for a while
+    partial.rename(final)
+    sync_directory(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def remove_partials(directory: Path) -> None:
+    """Delete what an interrupted write left behind."""
+    for path in directory.glob(f"{PARTIAL}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive ``flock`` on the file `path`, which is created if missing.
+
+    Raises:
+        UsageError: another process holds it, and `wait` is false.
+    """
+    with path.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise UsageError(
+                f"{path.parent}: another process is writing here; wait for it, or choose another --output"
+            ) from None
+        yield
+
+
+def cache_directory() -> Path:
+    """``$XALIGN_CACHE``, or ``~/.cache/xalign``: derived files that can be made again at any time."""
+    directory = Path(os.environ.get("XALIGN_CACHE") or Path.home() / ".cache" / "xalign")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

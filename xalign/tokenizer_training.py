@@ -1,0 +1,45 @@
+"""Training a tokenizer with XLM-R's special ids: ``<s>`` 0, ``<pad>`` 1, ``</s>`` 2, ``<unk>`` 3, ``<mask>`` last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerFast
+
+from xalign.errors import UsageError
+from xalign.randomness import generator
+
+MOST_TEXTS = 200_000  # a unigram model of a few thousand pieces gains nothing from more
+
+
+def train_tokenizer(texts: Sequence[str], vocab_size: int, *, max_length: int) -> PreTrainedTokenizerFast:
+    """Train a unigram tokenizer (NFKC, words marked by ``▁``) of exactly `vocab_size` entries, ``<mask>`` included.
+
+    Raises:
+        UsageError: the text does not yield so many pieces.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    if len(texts) > MOST_TEXTS:
+        chosen = generator(0, "tokenizer-texts").permutation(len(texts))[:MOST_TEXTS]
+        texts = [texts[i] for i in sorted(chosen)]
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size - 1, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    tokenizer.add_special_tokens(["<mask>"])
+    if tokenizer.get_vocab_size() != vocab_size:
+        raise UsageError(
+            f"vocab_size={vocab_size}: this text yields {tokenizer.get_vocab_size()} pieces; lower it or give more text"
+        )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
+        pad_token="<pad>", unk_token="<unk>", mask_token="<mask>", model_max_length=max_length,
+    )  # fmt: skip
