@@ -1,0 +1,241 @@
+"""Result records of transfer runs, read from run directories and nothing else.
+
+Outcomes become integer arrays as they are read, and sentence ids are shared between records, so that the full grid
+of the paper (116 transfer runs) takes tens of megabytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xalign.errors import UsageError, XalignError
+from xalign.naming import BASE
+from xalign.report.lineage import Chain, find_runs, read_chain, read_run
+from xalign.runs import state_of
+from xalign.storage import read_json
+
+UNALIGNED = "S0W0M0"
+MEASURES = ("accuracy_first_nonblank", "macro_f1", "probe_accuracy")
+ROUNDING = 1e-3
+
+# Maps a tuple of sentence ids to the one copy of it that is kept.
+KnownIds = dict[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in Table 1. The unaligned encoder has the pair `BASE` and the loss `UNALIGNED`."""
+
+    task: str
+    mode: str
+    pair: str
+    loss: str
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the encoder was aligned."""
+        return self.pair != BASE
+
+    def __str__(self) -> str:
+        return f"{self.task}/{self.mode}/{self.pair}" + (f"/{self.loss}" if self.aligned else "")
+
+
+@dataclass(frozen=True)
+class LanguageOutcomes:
+    """Test outcomes in one language: `correct` is (seeds, sentences), `total` (sentences,), in the order of the ids."""
+
+    sentence_ids: tuple[str, ...]
+    correct: np.ndarray
+    total: np.ndarray
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of correct words (POS) or sentences (topic) for each seed: (seeds,)."""
+        return self.correct.sum(axis=1) / self.total.sum()
+
+
+@dataclass(frozen=True)
+class TransferRecord:
+    """One complete transfer run. `measures` holds the other values of ``result.json``, averaged over seeds."""
+
+    directory: Path
+    cell: Cell
+    encoder: str
+    align_seed: int | None
+    align_step: int | None
+    testbed: bool
+    seeds: tuple[int, ...]
+    outcomes: Mapping[str, LanguageOutcomes]
+    measures: Mapping[str, Mapping[str, float]]
+    chain: Chain
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639-3 codes, sorted."""
+        return tuple(sorted(self.outcomes))
+
+
+@dataclass(frozen=True)
+class UnfinishedTransfer:
+    """A transfer run without a result: `state` is 'failed' or 'incomplete' (running, or interrupted)."""
+
+    directory: Path
+    cell: Cell
+    encoder: str
+    align_seed: int | None
+    align_step: int | None
+    testbed: bool
+    state: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """What was found below a runs directory."""
+
+    complete: list[TransferRecord] = field(default_factory=list)
+    unfinished: list[UnfinishedTransfer] = field(default_factory=list)
+
+
+def collect_transfers(runs: Path) -> Transfers:
+    """Read every transfer run below `runs`.
+
+    Raises:
+        UsageError: `runs` is not a directory, or holds no transfer run.
+        XalignError: a file is broken, outcomes disagree with the result, or a run is stale.
+    """
+    if not runs.is_dir():
+        raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
+    transfers = Transfers()
+    known_ids: KnownIds = {}
+    for directory in find_runs(runs):
+        run = read_run(directory)
+        if run["phase"] != "transfer":
+            continue
+        if state_of(directory) == "complete":
+            transfers.complete.append(read_record(directory, run, known_ids))
+        else:
+            transfers.unfinished.append(read_unfinished(directory, run))
+    if not transfers.complete and not transfers.unfinished:
+        raise UsageError(f"{runs}: no transfer run here; make some with 'xalign grid run table1 --runs {runs}'")
+    return transfers
+
+
+def cell_of(run: dict[str, Any]) -> Cell:
+    """The place of a run in Table 1, from its lineage."""
+    lineage = run["lineage"]
+    return Cell(lineage["task"], lineage["mode"], lineage.get("pair") or BASE, lineage.get("loss") or UNALIGNED)
+
+
+def read_unfinished(directory: Path, run: dict[str, Any]) -> UnfinishedTransfer:
+    """A run without ``result.json``, and the error that ended it if one did."""
+    lineage = run["lineage"]
+    state = state_of(directory)
+    return UnfinishedTransfer(
+        directory=directory,
+        cell=cell_of(run),
+        encoder=lineage["encoder"],
+        align_seed=lineage.get("align_seed"),
+        align_step=lineage.get("align_step"),
+        testbed=run["testbed"],
+        state=state,
+        error=str(read_json(directory / "failed.json").get("error", "")) if state == "failed" else "",
+    )
+
+
+def read_record(directory: Path, run: dict[str, Any], known_ids: KnownIds) -> TransferRecord:
+    """One complete transfer run; `known_ids` lets records with the same sentences share their ids.
+
+    Raises:
+        XalignError: a broken file, a stale run, or outcomes that do not add up to the stored accuracy.
+    """
+    lineage = run["lineage"]
+    result = read_json(directory / "result.json")
+    seeds, outcomes = read_outcomes(directory / "outcomes.jsonl", known_ids)
+    for language, language_outcomes in outcomes.items():
+        stored = result.get("accuracy", {}).get(language, {})
+        for seed, accuracy in zip(seeds, language_outcomes.accuracy, strict=True):
+            if abs(stored.get(str(seed), np.inf) - accuracy) > ROUNDING:
+                raise XalignError(
+                    f"{directory}/outcomes.jsonl: {language}, seed {seed}: accuracy {accuracy:.4f}, but result.json "
+                    f"says {stored.get(str(seed), 'nothing')}; run it again with --overwrite"
+                )
+    return TransferRecord(
+        directory=directory,
+        cell=cell_of(run),
+        encoder=lineage["encoder"],
+        align_seed=lineage.get("align_seed"),
+        align_step=lineage.get("align_step"),
+        testbed=run["testbed"],
+        seeds=seeds,
+        outcomes=outcomes,
+        measures={name: mean_over_seeds(result[name]) for name in MEASURES if name in result},
+        chain=read_chain(directory),
+    )
+
+
+def mean_over_seeds(values: Mapping[str, float | Mapping[str, float]]) -> dict[str, float]:
+    """Language → value, where the stored value is a number, or one number a seed."""
+    return {
+        language: float(np.mean(list(value.values()) if isinstance(value, Mapping) else value))
+        for language, value in values.items()
+    }
+
+
+def read_outcomes(path: Path, known_ids: KnownIds) -> tuple[tuple[int, ...], dict[str, LanguageOutcomes]]:
+    """Seeds and outcomes of ``outcomes.jsonl``, one line a (language, seed, sentence).
+
+    Raises:
+        XalignError: with file and line for a malformed line; or languages and seeds that lack sentences of the others.
+    """
+    counts: dict[str, dict[int, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    row = json.loads(line)
+                    sentences = counts[row["language"]][row["seed"]]
+                    correct, total = row["correct"], row["total"]
+                    valid = row["sentence_id"] not in sentences and 0 <= correct <= total
+                    sentences[row["sentence_id"]] = (correct, total)
+                except (ValueError, KeyError, TypeError):
+                    valid = False
+                if not valid:
+                    raise XalignError(f"{path}:{number}: not a new outcome; run it again with --overwrite")
+    except FileNotFoundError:
+        raise XalignError(f"{path}: missing beside a result.json; run it again with --overwrite") from None
+    seeds = tuple(sorted({seed for by_seed in counts.values() for seed in by_seed}))
+    if not seeds:
+        raise XalignError(f"{path}: empty; run it again with --overwrite")
+    arrays = {language: to_arrays(path, language, seeds, counts[language], known_ids) for language in counts}
+    return seeds, arrays
+
+
+def to_arrays(
+    path: Path,
+    language: str,
+    seeds: tuple[int, ...],
+    by_seed: Mapping[int, Mapping[str, tuple[int, int]]],
+    known_ids: KnownIds,
+) -> LanguageOutcomes:
+    """One language's outcomes as arrays over the sorted sentence ids.
+
+    Raises:
+        XalignError: a seed lacks a sentence, or counts other words in it, than the first seed.
+    """
+    ids = tuple(sorted(by_seed.get(seeds[0], ())))
+    ids = known_ids.setdefault(ids, ids)
+    if any(by_seed.get(seed, {}).keys() != set(ids) for seed in seeds):
+        raise XalignError(f"{path}: {language}: its seeds were not tested on the same sentences; run it again")
+    values = np.array([[by_seed[seed][sentence] for sentence in ids] for seed in seeds], dtype=np.int32)
+    correct, total = values[..., 0], values[0, :, 1]  # (seeds, sentences), (sentences,)
+    if (values[..., 1] != total).any():
+        raise XalignError(f"{path}: {language}: a sentence has another number of words in another seed; run it again")
+    return LanguageOutcomes(ids, np.ascontiguousarray(correct), np.ascontiguousarray(total))
