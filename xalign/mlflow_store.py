@@ -1,4 +1,4 @@
-"""The MLflow store of a runs directory: where it lies, how it is opened and served, and how it spells values.
+"""The MLflow store of a runs directory: where it lies, how it is opened, and how it spells values.
 
 By default everything stays below the runs directory: ``mlflow.db`` and, as artifact location, ``mlartifacts/``.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +42,6 @@ def default_store(runs: Path) -> str:
 def artifact_location(runs: Path) -> str:
     """Where the artifacts of a runs directory lie, as an absolute address."""
     return (runs.resolve() / "mlartifacts").as_uri()
-
-
-def ui_command(runs: Path, *, store: str | None = None, port: int = 5000) -> list[str]:
-    """The command that serves MLflow's pages about `runs`, to this machine alone."""
-    server = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", store or default_store(runs), "--default-artifact-root", artifact_location(runs)]
-    return [sys.executable, "-m", "mlflow", *server, *stores, "--no-serve-artifacts"]
 
 
 def open_store(runs: Path, store: str | None = None, experiment: str = EXPERIMENT) -> tuple[MlflowClient, str]:

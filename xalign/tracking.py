@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ from xalign.errors import UsageError, XalignError
 from xalign.mlflow_store import (
     EXPERIMENT,
     METRICS_PER_CALL,
+    artifact_location,
     as_text,
+    default_store,
     log_numbers,
     log_parameters,
     numbers,
@@ -231,32 +234,35 @@ def following(
         thread.join()
 
 
-def sync(
-    runs: Path, *, store: str | None = None, log_checkpoints: str = "none", experiment: str = EXPERIMENT
-) -> tuple[list[Path], dict[Path, str]]:
-    """Mirror every run directory below `runs`; runs without an end are brought up to date and left as they are.
-
-    Returns:
-        the directories that MLflow now has, and for each of the others what was wrong.
+def sync(runs: Path, *, store: str | None = None, log_checkpoints: str = "none", experiment: str = EXPERIMENT) -> int:
+    """Mirror every run directory below `runs`, and return how many; a run without an end stays as open as it is.
 
     Raises:
         UsageError: there is no such directory, or no run in it.
-        XalignError: the store cannot be opened.
+        XalignError: the store cannot be opened; or, after all others were mirrored, which runs could not be.
     """
     found = sorted(path.parent for path in runs.rglob("run.json") if not is_copy(path.relative_to(runs)))
     if not found:
         raise UsageError(f"{runs}: no run directory (one with run.json) below it; name another --runs")
     open_store(runs, store, experiment)
-    done, failures = [], {}
+    failures = []
     for run in found:
         try:
             Mirror(run, runs, store, log_checkpoints, experiment).finish(otherwise="RUNNING")
-            done.append(run)
         except Exception as error:
-            failures[run] = one_line(error)
-    return done, failures
+            failures.append(f"{run.relative_to(runs)}: {one_line(error)}")
+    if failures:
+        raise XalignError(f"{len(failures)} of {len(found)} runs not mirrored: {'; '.join(failures)}")
+    return len(found)
 
 
 def is_copy(path: Path) -> bool:
     """Whether a path below the runs directory lies among MLflow's artifacts or in a half-written directory."""
     return any(part == "mlartifacts" or part.startswith(".") for part in path.parts)
+
+
+def ui_command(runs: Path, *, store: str | None = None, port: int = 5000) -> list[str]:
+    """The command that serves MLflow's pages about `runs`, to this machine alone."""
+    server = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", store or default_store(runs), "--default-artifact-root", artifact_location(runs)]
+    return [sys.executable, "-m", "mlflow", *server, *stores, "--no-serve-artifacts"]
