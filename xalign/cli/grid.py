@@ -55,11 +55,12 @@ def run(
     launch: Launch = None,
     workers: Workers = 1,
     keep: Keep = "all",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make stale runs anew.")] = False,
     tracking: o.Tracking = None,
 ) -> None:
     """Make every run that a table needs and that is not complete; interrupted ones are resumed."""
     grid = _grid(model, data, preset, assignments, runs)
-    grid.run(target, workers=workers, launch=launch, keep=keep, tracking=tracking or "mlflow")
+    grid.run(target, workers=workers, launch=launch, keep=keep, overwrite=overwrite, tracking=tracking or "mlflow")
 
 
 @grid_app.command("status")

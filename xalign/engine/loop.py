@@ -81,11 +81,11 @@ class Training:
 
 
 class StoppedError(XalignError):
-    """Training ended early; `step` says where."""
+    """Training ended early; `step` says where, `interrupted` whether by a signal."""
 
-    def __init__(self, message: str, step: int) -> None:
+    def __init__(self, message: str, step: int, *, interrupted: bool = False) -> None:
         super().__init__(message)
-        self.step = step
+        self.step, self.interrupted = step, interrupted
 
 
 class _Steps(Dataset[list[MicroBatch]]):
@@ -277,4 +277,5 @@ def _after_step(
     if (done % training.save_every == 0 and not finished) or (stopping and not finished):
         checkpoint.save(run.checkpoints, training.offset + done, accelerator, objective, model, optimizer, counters)
     if stopping and not finished:
-        raise StoppedError(f"stopped by a signal after step {done}; state saved, continue with --resume", done)
+        message = f"stopped by a signal after step {done}; state saved, continue with --resume"
+        raise StoppedError(message, done, interrupted=True)

@@ -22,9 +22,9 @@ def full_precision(module: nn.Module, accelerator: Accelerator) -> dict[str, Ten
         return None
     from deepspeed.utils import safe_get_full_fp32_param
 
-    masters = {id(p): safe_get_full_fp32_param(p) for p in module.parameters() if p.requires_grad}
-    found: dict[str, Tensor] = {}
-    for name, tensor in module.state_dict(keep_vars=True).items():
-        master = masters.get(id(tensor))
-        found[name] = (master if master is not None else tensor.detach()).float().cpu().clone()
-    return found
+    whole: dict[int, Tensor] = {}  # by identity, so that tied weights stay one tensor
+    for tensor in module.state_dict(keep_vars=True).values():
+        if id(tensor) not in whole:
+            master = safe_get_full_fp32_param(tensor) if tensor.requires_grad else None
+            whole[id(tensor)] = (tensor.detach() if master is None else master).float().cpu().clone()
+    return {name: whole[id(tensor)] for name, tensor in module.state_dict(keep_vars=True).items()}

@@ -1,0 +1,97 @@
+"""Two processes train what one process trains: same losses, same gradient norms, same weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from launching import run
+from safetensors.torch import load_file
+from tiny import tiny_data, tiny_encoder
+
+# The bias of attention keys has gradient 0 (a softmax does not see it); Adam turns its rounding noise into steps.
+WITHOUT_GRADIENT = "attention.self.key.bias"
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """An alignment command without its output, dropout off."""
+    root = tmp_path_factory.mktemp("inputs")
+    words = ["align", "--pair", "de-en", "--loss", "S1W1M1", "--preset", "smoke", "--tracking", "none"]
+    words += ["--data", str(tiny_data(root / "data")), "--model", str(tiny_encoder(root / "encoder", layers=3))]
+    return [*words, "--set", "dropout=0", "--set", "clip=0.5"]
+
+
+@pytest.fixture(scope="module")
+def alone(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run in one process."""
+    output = tmp_path_factory.mktemp("runs") / "alone"
+    run(*inputs, "--output", output)
+    return output
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    lines = [
+        [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (first, second)
+    ]
+    assert len(lines[0]) == len(lines[1])
+    for ours, theirs in zip(*lines, strict=True):
+        names = {name for name in ours if name.startswith("loss")} | ({"gradient_norm"} & ours.keys())
+        for name in names:
+            assert ours[name] == pytest.approx(theirs[name], rel=2e-4), (ours["step"], name)
+        assert ours.keys() == theirs.keys()
+        if "validation" in ours:
+            assert ours["validation"] == pytest.approx(theirs["validation"], abs=1e-3)
+    weights = [load_file(path / "encoder" / "model.safetensors") for path in (first, second)]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        if WITHOUT_GRADIENT not in name:
+            torch.testing.assert_close(tensor, weights[1][name], atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def environment_of(path: Path) -> dict[str, object]:
+    return json.loads((path / "environment.json").read_text())
+
+
+def test_ddp_on_two_processes_equals_one_process(inputs: list[str], alone: Path, tmp_path: Path) -> None:
+    run(*inputs, "--output", tmp_path / "ddp", launch="multi_cpu")
+    recorded = environment_of(tmp_path / "ddp")
+    assert (recorded["num_processes"], recorded["distributed_type"]) == (2, "MULTI_CPU")
+    assert_same_run(alone, tmp_path / "ddp")
+
+
+def test_zero_2_on_two_processes_equals_one_process(inputs: list[str], alone: Path, tmp_path: Path) -> None:
+    run(*inputs, "--output", tmp_path / "zero", launch="deepspeed_zero2")
+    recorded = environment_of(tmp_path / "zero")
+    assert (recorded["num_processes"], recorded["distributed_type"], recorded["zero_stage"]) == (2, "DEEPSPEED", 2)
+    assert_same_run(alone, tmp_path / "zero")
+
+
+def test_accumulation_is_exact_for_the_losses_without_a_batch_contrast(inputs: list[str], tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(*inputs, "--output", whole, "--loss", "S0W1M1")
+    run(*inputs, "--output", parts, "--loss", "S0W1M1", "--accumulation", 4)
+    assert_same_run(whole, parts)
+
+
+def test_layers_above_the_loss_train_nothing_under_ddp_and_keep_their_weights(
+    inputs: list[str], tmp_path: Path
+) -> None:
+    run(*inputs, "--output", tmp_path / "run", "--loss", "S1W0M0", launch="multi_cpu")
+    model = Path(inputs[inputs.index("--model") + 1])
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "run" / "encoder"))
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert any("layer.1." in name for name in changed)
+    assert not any("layer.2." in name or "lm_head.dense" in name for name in changed)
+
+
+@pytest.mark.parametrize("launch", ["multi_cpu", "deepspeed_zero2"])
+def test_a_refusal_under_a_launcher_is_printed_once_and_exits_with_1(
+    inputs: list[str], tmp_path: Path, launch: str
+) -> None:
+    done = run(*inputs, "--output", tmp_path / "run", "--set", "batch_size=7", launch=launch, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("xalign: batch_size=7 does not divide") == 1
+    assert not (tmp_path / "run").exists()

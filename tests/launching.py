@@ -1,0 +1,43 @@
+"""Starting xalign as its users do: as a process, or under a launcher."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PLAIN = (sys.executable, "-m", "xalign")
+
+
+def environment() -> dict[str, str]:
+    """One thread, no GPU, no network, and the environment's own programs first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    fixed = {"PATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    return {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")} | fixed
+
+
+def run(*arguments: object, launch: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run ``xalign ARGUMENTS``, under ``accelerate_configs/LAUNCH.yaml`` if given, and wait for it."""
+    words = [*command(launch), *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, env=environment(), timeout=300)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def start(*arguments: object, launch: str | None = None) -> subprocess.Popen[str]:
+    """Start ``xalign ARGUMENTS`` and return at once."""
+    return subprocess.Popen(
+        [*command(launch), *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        cwd=REPOSITORY, env=environment(),
+    )  # fmt: skip
+
+
+def command(launch: str | None) -> list[str]:
+    """The words before xalign's own arguments."""
+    if launch is None:
+        return list(PLAIN)
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
+    return [*launcher, "--config_file", f"accelerate_configs/{launch}.yaml", "-m", "xalign"]

@@ -1,0 +1,54 @@
+"""What a grid will take: time from runs of the same kind that are already complete, memory and disk from sizes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from xalign.model_source import find_model
+from xalign.runs import state_of
+from xalign.storage import read_json
+
+if TYPE_CHECKING:
+    from xalign.grid import Grid, Job
+
+STATE_BYTES = 16  # a parameter under mixed precision: weights, gradient, fp32 master, two moments
+WEIGHT_BYTES = 4
+
+
+def estimate(grid: Grid, jobs: list[Job], todo: list[Job]) -> list[str]:
+    """Lines that say how many runs are left, how long they take, and what memory and disk they need."""
+    kinds = Counter(_kind(job) for job in todo)
+    seconds = {kind: _measured(grid, [job for job in jobs if _kind(job) == kind]) for kind in kinds}
+    lines = [f"{len(todo)} of {len(jobs)} runs to make"]
+    for kind, count in kinds.items():
+        each = seconds[kind]
+        taken = f"about {count * each / 60:.1f} min ({each:.0f} s each, measured)" if each else "time not measured yet"
+        lines.append(f"  {count} × {kind}: {taken}")
+    weights = find_model(grid.model).directory / "model.safetensors"
+    if weights.is_file():
+        parameters = weights.stat().st_size / WEIGHT_BYTES
+        disk = sum(_copies(grid, job) for job in todo) * weights.stat().st_size
+        lines.append(
+            f"  disk: {disk / 1e9:.2f} GB of encoders; memory: {STATE_BYTES * parameters / 1e9:.2f} GB of model and "
+            f"optimizer state in one process, and activations"
+        )
+    return lines
+
+
+def _kind(job: Job) -> str:
+    return "/".join(job.name.split("/")[: 1 if job.phase == "align" else 3])
+
+
+def _measured(grid: Grid, jobs: list[Job]) -> float | None:
+    done = [grid.runs / job.name for job in jobs if state_of(grid.runs / job.name) == "complete"]
+    seconds = [read_json(directory / "result.json")["seconds"] for directory in done]
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+def _copies(grid: Grid, job: Job) -> int:
+    """Encoders that a run leaves on disk."""
+    config = grid.configuration(job)
+    if job.phase == "align":
+        return 1 + sum(step < config.steps for step in config.keep_steps)
+    return len(config.seeds) if job.phase == "finetune" and config.mode == "full" else 0
