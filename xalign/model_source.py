@@ -86,7 +86,7 @@ def _from_run(run: Path, encoder: str = "encoder") -> ModelSource:
         raise XalignError(f"{directory}: no encoder there; run 'xalign {record['phase']}' again with --overwrite")
     lineage = dict(record["lineage"])
     if encoder.startswith("encoder-step"):
-        lineage["align_step"] = int(encoder.removeprefix("encoder-step"))
+        lineage |= {"align_step": int(encoder.removeprefix("encoder-step")), "partial": True}
     return ModelSource(lineage["encoder"], directory, lineage, {"path": str(run), "key": record["key"]})
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from xalign.errors import XalignError
+
 ROWS_AT_ONCE = 1024
 
 
@@ -20,9 +22,14 @@ def translation_scores(source: Tensor, target: Tensor) -> dict[str, float]:
     Returns:
         ``nn_source_to_target``, ``nn_target_to_source``, ``mean_cosine``, ``mean_cosine_nontranslation``. A zero
         vector has cosine 0 with everything; ties count as misses unless the translation comes first.
+
+    Raises:
+        XalignError: fewer than two pairs, so that nothing is a non-translation.
     """
     first, second = functional.normalize(source.float(), dim=-1), functional.normalize(target.float(), dim=-1)
     count = len(first)
+    if count < 2:
+        raise XalignError(f"{count} held-out pairs: retrieval needs two; raise held_out or take a larger corpus")
     own = torch.arange(count, device=first.device)
     forward_hits = backward_hits = 0
     total = 0.0

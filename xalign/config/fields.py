@@ -82,11 +82,9 @@ def declaration(field: dataclasses.Field[Any]) -> Declaration:
 
 
 def pick(values: Mapping[str, Any], *, task: str = "", mode: str = "", pair: str = "") -> Any:
-    """The value that fits best from a mapping keyed ``pos-full``, ``pos``, ``full``, ``en-kk`` or ``other``."""
-    for key in (f"{task}-{mode}", task, mode, pair, "other"):
-        if key in values:
-            return values[key]
-    raise UsageError(f"no value for {' '.join(filter(None, (task, mode, pair)))} among {', '.join(map(str, values))}")
+    """The best fit in a mapping keyed ``pos-full``, ``pos``, ``full``, ``en-kk`` or ``other``; None without one."""
+    keys = (f"{task}-{mode}", task, mode, pair, "other")
+    return next((values[key] for key in keys if key in values), None)
 
 
 def coerce(name: str, value: Any, annotation: Any) -> Any:
@@ -123,12 +121,19 @@ def coerce(name: str, value: Any, annotation: Any) -> Any:
 
 
 def resolve(config: Any) -> None:
-    """Fill in what depends on the task, the mode or the pair, and check every value."""
+    """Check every value, and fill in what depends on the task, the mode or the pair.
+
+    Raises:
+        UsageError: a value that does not fit, or none for this task, mode and pair.
+    """
+    check(config)
     for field in dataclasses.fields(config):
         by = declaration(field).by
         if by is not None and getattr(config, field.name) is None:
-            recipe = {key: getattr(config, key, "") for key in ("task", "mode", "pair")}
-            object.__setattr__(config, field.name, pick(by, **recipe))
+            value = pick(by, **{key: getattr(config, key, "") for key in ("task", "mode", "pair")})
+            if value is None:
+                raise UsageError(f"{field.name} has no default here: give it with --set {field.name}=…")
+            object.__setattr__(config, field.name, value)
     check(config)
 
 

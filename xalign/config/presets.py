@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from xalign.config.fields import Provenance, coerce, declaration, pick
+from xalign.config.fields import MARKS, Provenance, coerce, declaration, pick
 from xalign.config.phases import PHASES
 from xalign.errors import UsageError
 
@@ -57,13 +57,22 @@ def read_preset(name: str) -> dict[str, Section]:
 def _section(phase: str, values: Any, where: str) -> Section:
     if phase not in PHASES:
         raise UsageError(f"{where}: unknown section {phase!r}: {_nearest(phase, PHASES)}")
+    if not isinstance(values or {}, dict):
+        raise UsageError(f"{where}: the section {phase} must map options to values, for example '{phase}: {{steps: 9}}'")
+    hints = typing.get_type_hints(PHASES[phase])
     section: Section = {}
     for key, value in (values or {}).items():
         known_option(phase, key, where)
+        provenance = None
         if isinstance(value, dict) and "value" in value:
-            section[key] = value["value"], Provenance(value.get("mark", "chosen"), value.get("source", where))
+            provenance = Provenance(value.get("mark", "chosen"), value.get("source", where))
+            if provenance.mark not in MARKS:
+                raise UsageError(f"{where}: {phase}.{key}: mark {provenance.mark!r} is none of {', '.join(MARKS)}")
+            value = value["value"]
+        if isinstance(value, dict):
+            section[key] = {kind: coerce(key, item, hints[key]) for kind, item in value.items()}, provenance
         else:
-            section[key] = value, None
+            section[key] = None if value is None else coerce(key, value, hints[key]), provenance
     return section
 
 

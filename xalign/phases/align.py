@@ -7,7 +7,9 @@ Source: Veitsman, Liu & Schütze 2026, §4.2.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,12 @@ from xalign.engine.batch import BatchOrder, pad
 from xalign.engine.loop import Training, train
 from xalign.engine.weights import full_precision
 from xalign.errors import UsageError, XalignError
-from xalign.model_source import find_model
+from xalign.model_source import ModelSource, find_model
 from xalign.naming import align_name, runs_directory
 from xalign.objective import AlignmentObjective, active_losses
 from xalign.pair_batches import Layout, PairBatches
 from xalign.phases.inputs import describe_inputs, open_data
-from xalign.runs import Run, RunResult, completed, open_run, run_key
+from xalign.runs import Inputs, Run, RunResult, completed, open_run, run_key
 from xalign.storage import replacing_directory
 from xalign.tracking import following
 
@@ -38,6 +40,20 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 EVAL_BATCH = 128
+
+
+@dataclass
+class Preparation:
+    """Everything that can be refused before a run's directory exists."""
+
+    source: ModelSource
+    corpus: PairCorpus
+    inputs: Inputs
+    encoder: Encoder
+    objective: AlignmentObjective
+    layout: Layout
+    batches: PairBatches
+    held_out: tuple[TokenStore, TokenStore]
 
 
 def align(config: AlignConfig) -> RunResult:
@@ -51,14 +67,14 @@ def align(config: AlignConfig) -> RunResult:
         XalignError: training failed; what was reached stays for ``--resume``.
     """
     check_combination(config)
+    precision = launch.resolve_precision(config.precision)
     source = find_model(config.model)
     data = open_data(config.data)
     corpus = load_pairs(data, config.pair, max_pairs=config.max_pairs, held_out=config.held_out)
     inputs = describe_inputs(data, corpus.files, source)
     if not config.overwrite and (done := completed(Path(config.output), run_key("align", config, inputs))):
         return done
-    precision = launch.resolve_precision(config.precision)
-    encoder = load_encoder(source, dropout=config.dropout)
+    prepared = prepare(config, source, corpus, inputs)
     lineage = {
         **source.lineage,
         "encoder": source.name,
@@ -71,7 +87,7 @@ def align(config: AlignConfig) -> RunResult:
     with open_run(config, "align", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return _train(run, config, encoder, corpus, precision)
+            return _train(run, config, prepared, precision)
 
 
 def check_combination(config: AlignConfig) -> None:
@@ -92,13 +108,38 @@ def check_combination(config: AlignConfig) -> None:
         )
 
 
-def _train(run: Run, config: AlignConfig, encoder: Encoder, corpus: PairCorpus, precision: str) -> RunResult:
+def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs: Inputs) -> Preparation:
+    """Load the encoder, tokenise the pairs, and set up objective and batches."""
+    encoder = load_encoder(source, dropout=config.dropout)
     losses = active_losses(config.loss)
-    layer = resolve_layer(config.layer, encoder.depth)
     objective = AlignmentObjective(
-        encoder, losses, layer=layer, pooling=config.pooling, temperature=config.temperature,
-        negatives=config.negatives, detach_lookup=config.detach_lookup, share_forward=config.share_forward,
+        encoder, losses, layer=resolve_layer(config.layer, encoder.depth), pooling=config.pooling,
+        temperature=config.temperature, negatives=config.negatives, detach_lookup=config.detach_lookup,
+        share_forward=config.share_forward,
     )  # fmt: skip
+    layout = Layout.of(
+        encoder.tokenizer,
+        encoder.special_ids.tolist(),
+        encoder.model.config.model_type,
+        encoder.effective_length(config.max_length),
+        encoder.effective_length(2 * config.max_length),
+    )
+    sides = corpus.train.source, corpus.train.target, corpus.held_out.source, corpus.held_out.target
+    first, second, *held_out = (tokenize_cached(texts, encoder.tokenizer) for texts in sides)
+    order = BatchOrder(
+        np.maximum(first.lengths, second.lengths), config.batch_size,
+        seed=config.seed, bucket_batches=config.bucket_batches,
+    )  # fmt: skip
+    batches = PairBatches(
+        first, second, layout, order, losses=losses, seed=config.seed, word_negatives=config.word_negatives,
+        mlm_probability=config.mlm_probability, mlm_input=config.mlm_input, share_forward=config.share_forward,
+        accumulation=config.accumulation, rank=launch.rank(), processes=launch.world_size(),
+    )  # fmt: skip
+    return Preparation(source, corpus, inputs, encoder, objective, layout, batches, (held_out[0], held_out[1]))
+
+
+def _train(run: Run, config: AlignConfig, prepared: Preparation, precision: str) -> RunResult:
+    objective, encoder = prepared.objective, prepared.encoder
     accelerator = launch.start(
         precision,
         accumulation=config.accumulation,
@@ -108,29 +149,14 @@ def _train(run: Run, config: AlignConfig, encoder: Encoder, corpus: PairCorpus, 
     )
     try:
         run.write("environment.json", launch.environment(accelerator, precision))
-        layout = _layout(encoder, config.max_length)
-        source, target = (
-            tokenize_cached(texts, encoder.tokenizer) for texts in (corpus.train.source, corpus.train.target)
-        )
-        _say(run, config, corpus, layout, layer)
-        batches = PairBatches(
-            source, target, layout,
-            BatchOrder(
-                np.maximum(source.lengths, target.lengths), config.batch_size,
-                seed=config.seed, bucket_batches=config.bucket_batches,
-            ),
-            losses=losses, seed=config.seed, word_negatives=config.word_negatives,
-            mlm_probability=config.mlm_probability, mlm_input=config.mlm_input, share_forward=config.share_forward,
-            accumulation=config.accumulation, rank=accelerator.process_index, processes=accelerator.num_processes,
-        )  # fmt: skip
-        held_out = [
-            tokenize_cached(texts, encoder.tokenizer) for texts in (corpus.held_out.source, corpus.held_out.target)
-        ]
-
+        _say(run, config, prepared)
         scores: dict[str, float] = {}
 
         def validate() -> dict[str, float]:
-            vectors = [embed_all(objective, store, layout, config.eval_pairs, accelerator.device) for store in held_out]
+            vectors = [
+                embed_all(objective, store, prepared.layout, config.eval_pairs, accelerator.device)
+                for store in prepared.held_out
+            ]
             scores.update(translation_scores(*vectors))
             return dict(scores)
 
@@ -145,31 +171,28 @@ def _train(run: Run, config: AlignConfig, encoder: Encoder, corpus: PairCorpus, 
         )  # fmt: skip
         trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
         groups = [{"params": trained, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
-        train(run, objective, groups, batches, training, accelerator)
+        train(run, objective, groups, prepared.batches, training, accelerator)
         _export(run, "encoder", encoder, accelerator)
-        return run.finish({"validation": scores, "steps": config.steps, "pairs": corpus.counts.kept, "layer": layer})
+        return run.finish(
+            {
+                "validation": scores,
+                "steps": config.steps,
+                "pairs": dataclasses.asdict(prepared.corpus.counts),
+                "layer": objective.layer,
+            }
+        )
     finally:
         launch.stop(accelerator)
 
 
-def _layout(encoder: Encoder, max_length: int) -> Layout:
-    return Layout.of(
-        encoder.tokenizer,
-        encoder.special_ids.tolist(),
-        encoder.model.config.model_type,
-        encoder.effective_length(max_length),
-        encoder.effective_length(2 * max_length),
-    )
-
-
-def _say(run: Run, config: AlignConfig, corpus: PairCorpus, layout: Layout, layer: int) -> None:
-    if not run.main or config.quiet:
-        return
-    print(f"{config.pair}: {corpus.counts.summary()}")
-    print(
-        f"hidden_states[{layer}], {config.pooling} pooling; at most {layout.max_length} tokens a sentence, "
-        f"{layout.pair_length} a pair"
-    )
+def _say(run: Run, config: AlignConfig, prepared: Preparation) -> None:
+    if run.main and not config.quiet:
+        layout = prepared.layout
+        print(f"{config.pair}: {prepared.corpus.counts.summary()}")
+        print(
+            f"hidden_states[{prepared.objective.layer}], {config.pooling} pooling; "
+            f"at most {layout.max_length} tokens a sentence, {layout.pair_length} a pair"
+        )
 
 
 def embed_all(

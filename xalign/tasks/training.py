@@ -1,0 +1,129 @@
+"""Training one seed of a downstream task with the engine, and writing what it leaves.
+
+Full mode trains encoder and head, each at its own rate; linear mode trains the head alone, on stored features or with
+the frozen encoder in the loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from xalign.config import FinetuneConfig
+from xalign.encoder import Encoder, export, load_encoder
+from xalign.engine.batch import BatchOrder
+from xalign.engine.loop import Training, train
+from xalign.engine.weights import full_precision
+from xalign.frozen_features import Encoding
+from xalign.metrics import accuracy, macro_f1
+from xalign.model_source import ModelSource
+from xalign.runs import Run
+from xalign.storage import replacing_directory
+from xalign.tasks import Task
+from xalign.tasks.batches import TaskBatches
+from xalign.tasks.best_weights import BestWeights
+from xalign.tasks.examples import Examples
+from xalign.tasks.finetuned import Head, encoder_directory, head_file, write_head
+from xalign.tasks.objective import Reader, TaskObjective, new_head
+from xalign.tasks.predict import predict, predict_stored
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass
+class Setting:
+    """What all seeds of a run share."""
+
+    run: Run
+    config: FinetuneConfig
+    task: Task
+    source: ModelSource
+    encoder: Encoder
+    train: Examples
+    dev: Examples
+    accelerator: Accelerator
+    encoding: Encoding
+
+
+@dataclass(frozen=True)
+class Features:
+    """Vectors of the units of training and dev data: (U, d) each."""
+
+    train: Tensor
+    dev: Tensor
+
+
+def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Features | None, *, offset: int) -> None:
+    """Train one seed and write what it leaves, the head last.
+
+    Args:
+        order: which sentences form the batch of each step.
+        features: linear mode: stored vectors of the units; without them the encoder runs at every step.
+        offset: steps of the seeds before this one.
+    """
+    run, config, task, accelerator = setting.run, setting.config, setting.task, setting.accelerator
+    full = config.mode == "full"
+    # Each seed starts from the encoder as it was given, not from what the seed before it made of it.
+    encoder = load_encoder(setting.source, dropout=config.dropout) if full else setting.encoder
+    reader = Reader(encoder, pooling=config.pooling, frozen=not full)
+    head = new_head(encoder.width, len(task.labels), seed)
+    objective = TaskObjective(head, reader if features is None else None, dropout=config.dropout or 0.0)
+    batches = TaskBatches(
+        setting.train, order, padding=int(encoder.tokenizer.pad_token_id), position=task.position,
+        features=features.train if features is not None else None, accumulation=config.accumulation,
+        rank=accelerator.process_index, processes=accelerator.num_processes,
+    )  # fmt: skip
+    best = BestWeights(run.checkpoints / f"best-seed{seed}.safetensors") if config.select == "best-dev" else None
+    latest: dict[str, float] = {}
+
+    def validate() -> dict[str, float]:
+        latest.update(_dev_scores(setting, reader, head, features))
+        if best is not None and run.main:
+            best.offer(objective, latest)
+        return dict(latest)
+
+    training = Training(
+        steps=config.epochs * order.steps_per_epoch, seed=seed, title=f"{config.task} {config.mode} seed {seed}",
+        item="sentences", warmup=config.warmup, clip=config.clip, accumulation=config.accumulation,
+        save_every=config.save_every, eval_every=order.steps_per_epoch, workers=config.workers, quiet=config.quiet,
+        validate=validate, offset=offset, labels={"seed": seed},
+    )  # fmt: skip
+    train(run, objective, _groups(config, objective), batches, training, accelerator)
+    if best is not None and run.main:
+        latest.update(best.restore(objective))
+    _keep(setting, seed, encoder, objective, latest)
+    accelerator.free_memory()
+
+
+def _groups(config: FinetuneConfig, objective: TaskObjective) -> list[dict[str, Any]]:
+    """AdamW's parameter groups: the encoder, where it is trained, and the head, each at its own rate."""
+    reader = objective.reader.parameters() if objective.reader is not None else ()
+    encoder = [parameter for parameter in reader if parameter.requires_grad]
+    groups = (encoder, config.learning_rate), (list(objective.head.parameters()), config.head_learning_rate)
+    return [{"params": part, "lr": rate, "weight_decay": config.weight_decay} for part, rate in groups if part]
+
+
+def _dev_scores(setting: Setting, reader: Reader, head: nn.Linear, features: Features | None) -> dict[str, float]:
+    weights, biases = head.weight.detach()[None], head.bias.detach()[None]
+    position, dev = setting.task.position, setting.dev
+    if features is not None:
+        found = predict_stored(features.dev, dev, weights, biases, position)[0]
+    else:
+        found = predict(reader, dev, weights, biases, (position,), setting.encoding)[0, 0]
+    return {"dev_accuracy": accuracy(found, dev.labels), "dev_macro_f1": macro_f1(found, dev.labels)}
+
+
+def _keep(setting: Setting, seed: int, encoder: Encoder, objective: TaskObjective, scores: dict[str, float]) -> None:
+    """Write the encoder, then the head: a head that exists means that its seed is finished."""
+    run, accelerator = setting.run, setting.accelerator
+    head = full_precision(objective.head, accelerator) or objective.head.state_dict()
+    if setting.config.mode == "full":
+        state = full_precision(encoder.model, accelerator)
+        if run.main:
+            with replacing_directory(encoder_directory(run.directory, seed)) as folder:
+                export(encoder, folder, state)
+    if run.main:
+        write_head(head_file(run.directory, seed), Head(head["weight"], head["bias"], scores))
