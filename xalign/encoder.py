@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,9 @@ STACKS = {
     "distilbert": ("transformer", "layer"),
 }
 
-transformers_logging.disable_progress_bar()  # a bar for each file of each run drowns our own
+# Its bars for each file of each run, and its reports on heads that are absent by design, drown our own lines.
+transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Encoder:
     @property
     def base(self) -> PreTrainedModel:
         """The model without its head."""
-        return self.model.base_model
+        return base_of(self.model)
 
     @property
     def depth(self) -> int:
@@ -91,6 +93,11 @@ class Encoder:
         if config.model_type in ("xlm-roberta", "roberta", "camembert"):
             room -= config.pad_token_id + 1  # positions start behind the padding index
         return min(wanted, room)
+
+
+def base_of(model: PreTrainedModel) -> PreTrainedModel:
+    """A model without its head; the model itself if it has none."""
+    return cast(PreTrainedModel, model.base_model)
 
 
 def load_encoder(source: ModelSource, *, dropout: float | None = None) -> Encoder:
@@ -125,7 +132,9 @@ def load_encoder(source: ModelSource, *, dropout: float | None = None) -> Encode
             trust_remote_code=False,
             **overrides,
         )
-        has_head = not any(key.startswith(_head_prefixes(model)) for key in report["missing_keys"])
+        heads = _head_prefixes(model)
+        has_head = not any(key.startswith(heads) for key in report["missing_keys"])
+        absent = [key for key in report["missing_keys"] if not key.startswith(heads)]
         if not has_head:
             model = AutoModel.from_pretrained(
                 directory, config=config, use_safetensors=True, trust_remote_code=False, **overrides
@@ -134,6 +143,8 @@ def load_encoder(source: ModelSource, *, dropout: float | None = None) -> Encode
         raise UsageError(f"{directory}: {config.model_type} has no masked-LM form; xalign aligns encoders") from None
     except Exception as error:  # safetensors and transformers raise a dozen types for one broken file
         raise XalignError(f"{directory}: its weights cannot be loaded ({_first_line(error)}); copy it again") from None
+    if absent:
+        raise XalignError(f"{directory}: its weights lack {absent[0]} and {len(absent) - 1} more; copy it again")
     broken = next((name for name, p in model.named_parameters() if not torch.isfinite(p).all()), None)
     if broken is not None:
         raise XalignError(f"{directory}: {broken} holds NaN or infinity; take an earlier checkpoint")
@@ -177,7 +188,8 @@ def masked_lm_head(model: PreTrainedModel) -> nn.Module:
         if isinstance(head := getattr(model, name, None), nn.Module):
             return head
     if hasattr(model, "vocab_projector"):  # DistilBERT keeps the parts of its head apart
-        return nn.Sequential(model.vocab_transform, nn.GELU(), model.vocab_layer_norm, model.vocab_projector)
+        parts = (model.vocab_transform, nn.GELU(), model.vocab_layer_norm, model.vocab_projector)
+        return nn.Sequential(*(cast(nn.Module, part) for part in parts))
     raise UsageError(
         f"{model.config.name_or_path}: no masked-LM head, which M needs; choose a loss with M0, or a …ForMaskedLM"
     )
@@ -255,7 +267,7 @@ def pool(hidden: Tensor, content: Tensor, pooling: str = "mean") -> Tensor:
 
 def freeze_unreachable(model: PreTrainedModel, layer: int, *, head: bool) -> None:
     """Freeze what a loss on ``hidden_states[layer]`` cannot reach: layers above, pooler and, unless `head`, head."""
-    base = model.base_model
+    base = base_of(model)
     tied = {id(p) for p in base.get_input_embeddings().parameters()}
     if model is not base and not head:
         for name, part in model.named_children():

@@ -14,6 +14,7 @@ from typing import Any
 
 from xalign.config import GridConfig, build, identity, parse_assignments
 from xalign.config.phases import PHASES
+from xalign.engine.launch import with_precision
 from xalign.errors import UsageError
 from xalign.model_source import find_model
 from xalign.naming import BASE, align_name, encoder_name, finetune_name, transfer_name
@@ -142,7 +143,9 @@ class Grid:
             source = Path(upstream["path"]) / "run.json"
             if source.is_file() and read_json(source)["key"] != upstream["key"]:
                 return "stale"
-        wanted = {k: list(v) if isinstance(v, tuple) else v for k, v in identity(self.configuration(job)).items()}
+        config = self.configuration(job)
+        resolved = with_precision(config) if hasattr(config, "precision") else config
+        wanted = {k: list(v) if isinstance(v, tuple) else v for k, v in identity(resolved).items()}
         made = {name: record["config"].get(name) for name in wanted}
         return state if made == wanted else "stale"
 

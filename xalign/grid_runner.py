@@ -96,7 +96,7 @@ def _configuration(grid: Grid, job: Job) -> Any:
 
 def execute(phase: str, config: Any) -> str | None:
     """Run one phase; None, or one line that says why it failed."""
-    from xalign.engine.loop import StoppedError
+    from xalign.engine.training import StoppedError
 
     try:
         run_phase(phase, config)

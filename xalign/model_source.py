@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+from urllib.request import getproxies
 
 from xalign.errors import UsageError, XalignError
 from xalign.storage import digest_file, digest_json, read_json
@@ -96,7 +97,8 @@ def hub_reachable() -> bool:
 
     if constants.HF_HUB_OFFLINE:
         return False
-    address = urlparse(constants.ENDPOINT)
+    scheme = urlparse(constants.ENDPOINT).scheme
+    address = urlparse(getproxies().get(scheme) or constants.ENDPOINT)
     try:
         port = address.port or (443 if address.scheme == "https" else 80)
         socket.create_connection((address.hostname, port), timeout=CONNECT_SECONDS).close()

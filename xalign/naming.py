@@ -13,7 +13,7 @@ BASE = "base"
 DEFAULT_ALIGN_SEED = 42
 
 
-def encoder_name(lineage: Mapping[str, Any], *, final_step: int | None = None) -> str:
+def encoder_name(lineage: Mapping[str, Any]) -> str:
     """``base``, or ``<pair>/<loss>`` with ``-seed43`` and ``-step3000`` where they are not the default."""
     if not lineage.get("pair"):
         return BASE

@@ -8,10 +8,11 @@ Source: Veitsman, Liu & Schütze 2026, §4.2: L = a_S L_S + a_W L_W + a_M L_M wi
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from xalign.encoder import Encoder, content_mask, freeze_unreachable, hidden_state, masked_lm_head, pool
+from xalign.encoder import Encoder, base_of, content_mask, freeze_unreachable, hidden_state, masked_lm_head, pool
 from xalign.engine import collective
+from xalign.engine.training import Objective
 from xalign.errors import UsageError
 from xalign.losses import masked_token_losses, sentence_losses, word_losses
 
@@ -21,11 +22,13 @@ def active_losses(configuration: str) -> str:
     return "".join(configuration[i] for i in (0, 2, 4) if configuration[i + 1] == "1")
 
 
-class AlignmentObjective(nn.Module):
+class AlignmentObjective(Objective):
     """Encoder and losses; `forward` returns the losses of one micro-batch.
 
     Parameters that the losses cannot reach are frozen here.
     """
+
+    special_ids: Tensor
 
     def __init__(
         self,
@@ -44,6 +47,14 @@ class AlignmentObjective(nn.Module):
             raise UsageError(
                 f"{encoder.source.directory}: no masked-LM head, which M needs; "
                 f"choose a loss with M0, or a …ForMaskedLM"
+            )
+        if "M" in losses:
+            masked_lm_head(encoder.model)  # refuses a head that it does not know before training starts
+        table = encoder.model.get_input_embeddings()
+        if "W" in losses and table.embedding_dim != encoder.width:
+            raise UsageError(
+                f"{encoder.source.directory}: W compares states of width {encoder.width} with embeddings of width "
+                f"{table.embedding_dim}; choose a loss with W0"
             )
         self.model = encoder.model
         self.names = tuple(losses)
@@ -77,12 +88,12 @@ class AlignmentObjective(nn.Module):
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Sentence vectors as S and W see them: (N, L) ids to (N, d)."""
-        state = hidden_state(self.model.base_model, input_ids, input_ids != self.padding, self.layer)
+        state = hidden_state(base_of(self.model), input_ids, input_ids != self.padding, self.layer)
         return pool(state, content_mask(input_ids, self.special_ids), self.pooling)
 
     def _masked_states(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         ids = batch["masked"]
-        base = self.model.base_model
+        base = base_of(self.model)
         if self.share_forward:
             states = base(input_ids=ids, attention_mask=ids != self.padding, output_hidden_states=True).hidden_states
             return states[self.layer], states[-1]

@@ -54,6 +54,16 @@ class Layout:
         """The ids that a draw may take: the vocabulary without the special tokens."""
         return np.setdiff1d(np.arange(self.vocab_size), np.array(self.special))
 
+    def require_mask(self) -> int:
+        """The id of the mask token.
+
+        Raises:
+            UsageError: the tokenizer has none.
+        """
+        if self.mask is None:
+            raise UsageError("the tokenizer names no mask token, which M needs: choose a loss with M0")
+        return self.mask
+
     def sentence(self, ids: np.ndarray) -> np.ndarray:
         """``<s> x </s>``, cut to `max_length`."""
         return np.concatenate([[self.begin], ids[: self.max_length - 2], [self.end]])
@@ -87,8 +97,6 @@ def mask_tokens(
     Raises:
         UsageError: the tokenizer has no mask token.
     """
-    if (mask := layout.mask) is None:
-        raise UsageError("the tokenizer names no mask token, which M needs: choose a loss with M0")
     width = rows.shape[1]
     content = ~np.isin(rows, layout.special)
     predict = content & (uniforms(seed, f"{stream}-choose", step, examples, width) < probability)
@@ -96,7 +104,7 @@ def mask_tokens(
     # Never a special token: a drawn <pad> would vanish from the attention and shift the positions behind it.
     drawn = (uniforms(seed, f"{stream}-random", step, examples, width) * len(layout.drawable)).astype(np.int64)
     random_ids = layout.drawable[drawn]
-    corrupted = np.where(predict & (action < MASKED), mask, rows)
+    corrupted = np.where(predict & (action < MASKED), layout.require_mask(), rows)
     corrupted = np.where(predict & (action >= MASKED) & (action < RANDOM), random_ids, corrupted)
     return corrupted, predict
 
@@ -127,6 +135,8 @@ class PairBatches:
         self.clean_view = not (share_forward and "M" in losses)
         self.accumulation, self.rank, self.processes = accumulation, rank, processes
         self.keys = (text_keys(source), text_keys(target)) if "S" in losses else None
+        if "M" in losses:
+            layout.require_mask()
         if "W" in losses and word_negatives >= len(layout.drawable):
             raise UsageError(
                 f"word_negatives={word_negatives} leaves nothing to draw from {len(layout.drawable)} entries: lower it"

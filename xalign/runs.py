@@ -7,10 +7,8 @@ that holds another run is never mixed with this one.
 
 from __future__ import annotations
 
-import datetime
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from typing import Any
 
 from xalign.config import as_dict, identity
 from xalign.errors import UsageError, XalignError
+from xalign.provenance import circumstances
 from xalign.storage import digest_json, locked, read_json, remove_partials, write_json, write_text
 
 METHOD_VERSION = 1  # raised by hand when the same options would give other numbers
@@ -162,7 +161,7 @@ def open_run(
         remove_partials(directory)
         (directory / "failed.json").unlink(missing_ok=True)
         if not resuming:
-            write_json(directory / "run.json", record | _circumstances())
+            write_json(directory / "run.json", record | circumstances())
         run = Run(directory, record, resuming=resuming, main=True)
         try:
             yield run
@@ -215,28 +214,6 @@ def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
     if there["inputs"]["weights"] != here["inputs"]["weights"]:
         return "made from another model"
     return "made from other data" if there["inputs"]["data"] != here["inputs"]["data"] else "made by another version"
-
-
-def _circumstances() -> dict[str, Any]:
-    from xalign.engine.launch import versions
-
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"versions": versions(), "git": git_state(), "created": now}
-
-
-def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that this package runs from and whether it was changed; None outside a checkout."""
-    here = Path(__file__).resolve().parent
-
-    def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "--", str(here)))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def state_of(directory: Path) -> str:

@@ -98,3 +98,18 @@ def test_one_process_is_its_own_group() -> None:
     assert (collective.processes(), collective.rank()) == (1, 0)
     assert collective.gather_rows(rows) is rows
     assert collective.sum_over_processes(ROWS) is ROWS
+
+
+def beside_another_term(rank: int) -> list[list[float]]:
+    offset = torch.zeros(6, 4, requires_grad=True)
+    doubled = 2 * offset  # made before the gather: its gradient is computed after the gather's
+    mine = ROWS[3 * rank : 3 * rank + 3].clone().requires_grad_()
+    ((collective.gather_rows(mine) + doubled) * WEIGHTS[rank]).sum().backward()
+    assert offset.grad is not None
+    return offset.grad.tolist()
+
+
+def test_gathering_leaves_the_gradient_of_its_neighbours_alone(tmp_path: Path) -> None:
+    """The gradient that arrives may be shared with another term of the sum."""
+    for rank, gradient in enumerate(in_two_processes(tmp_path / "store", beside_another_term)):
+        np.testing.assert_allclose(gradient, 2 * WEIGHTS[rank].numpy(), rtol=1e-6)

@@ -8,6 +8,7 @@ the checks, the provenance that ``xalign config show`` prints, and the run's ide
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -83,7 +84,7 @@ def declaration(field: dataclasses.Field[Any]) -> Declaration:
 
 def pick(values: Mapping[str, Any], *, task: str = "", mode: str = "", pair: str = "") -> Any:
     """The best fit in a mapping keyed ``pos-full``, ``pos``, ``full``, ``en-kk`` or ``other``; None without one."""
-    keys = (f"{task}-{mode}", task, mode, pair, "other")
+    keys = (f"{task}-{mode}", task, mode, pair, "-".join(reversed(pair.split("-"))), "other")
     return next((values[key] for key in keys if key in values), None)
 
 
@@ -153,7 +154,7 @@ def check(config: Any) -> None:
             if isinstance(item, (int, float)) and not isinstance(item, bool):
                 below = declared.low is not None and not item >= declared.low
                 above = declared.high is not None and not item <= declared.high
-                if below or above or item != item:
+                if below or above or not math.isfinite(item):
                     least = "" if declared.low is None else f" at least {declared.low}"
                     most = "" if declared.high is None else f" at most {declared.high}"
                     raise UsageError(f"{field.name}={item} is out of range:{least}{most}")

@@ -58,7 +58,7 @@ def _section(phase: str, values: Any, where: str) -> Section:
     if phase not in PHASES:
         raise UsageError(f"{where}: unknown section {phase!r}: {_nearest(phase, PHASES)}")
     if not isinstance(values or {}, dict):
-        raise UsageError(f"{where}: the section {phase} must map options to values, for example '{phase}: {{steps: 9}}'")
+        raise UsageError(f"{where}: the section {phase} is not a mapping; write '{phase}: {{option: value}}'")
     hints = typing.get_type_hints(PHASES[phase])
     section: Section = {}
     for key, value in (values or {}).items():

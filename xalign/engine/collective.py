@@ -30,7 +30,7 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         # Every process's loss reads every row: a row's gradient is the sum over the processes.
-        total = gradients[0].contiguous()
+        total = gradients[0].clone(memory_format=torch.contiguous_format)  # autograd may share what it hands over
         dist.all_reduce(total)
         return total[ctx.count * rank() : ctx.count * (rank() + 1)]
 

@@ -5,21 +5,23 @@ Several wrong launches train separate one-process jobs without a word; `start` t
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import importlib.metadata
 import os
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from xalign.errors import UsageError, XalignError
+from xalign.provenance import versions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+Config = TypeVar("Config")
+
 V100_CAPABILITY = (7, 0)
-LIBRARIES = ("torch", "accelerate", "transformers", "tokenizers", "deepspeed", "safetensors", "numpy", "xalign")
 
 
 def world_size() -> int:
@@ -53,7 +55,17 @@ def resolve_precision(wanted: str) -> str:
     launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched in ("bf16", "fp16"):
         return launched
-    return "bf16" if torch.cuda.get_device_capability() > V100_CAPABILITY and torch.cuda.is_bf16_supported() else "fp16"
+    return (
+        "bf16"
+        if torch.cuda.get_device_capability() > V100_CAPABILITY
+        and torch.cuda.is_bf16_supported(including_emulation=False)
+        else "fp16"
+    )
+
+
+def with_precision(config: Config) -> Config:
+    """A configuration with its precision resolved: ``auto`` means other numbers on other devices."""
+    return dataclasses.replace(config, precision=resolve_precision(config.precision))  # type: ignore[attr-defined, type-var]
 
 
 def start(
@@ -138,14 +150,3 @@ def environment(accelerator: Accelerator | None, precision: str) -> dict[str, An
         "python": platform.python_version(),
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of the libraries that numbers depend on."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

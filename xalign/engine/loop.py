@@ -10,82 +10,22 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from xalign.engine import checkpoint, collective
 from xalign.engine.batch import Batches, MicroBatch, mean_weights
 from xalign.engine.progress import Reporter, reporting
-from xalign.errors import XalignError
+from xalign.engine.training import Objective, Schedule, StoppedError, Training, Validate
 from xalign.randomness import seed_dropout
 from xalign.runs import Run
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-Validate = Callable[[], dict[str, float]]
-Keep = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up from 0, then linear decay to 0."""
-
-    steps: int
-    warmup: float
-
-    def factor(self, step: int) -> float:
-        """The share of the peak rate at `step`, counted from 0."""
-        rising = round(self.warmup * self.steps)
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        return (self.steps - step) / max(1, self.steps - rising)
-
-
-@dataclass
-class Training:
-    """What one training needs besides the module: how long, how often, and what happens on the way.
-
-    Attributes:
-        steps: optimizer steps.
-        seed: of order, masks and dropout.
-        title, item: for the display; item is ``pairs`` or ``sentences``.
-        validate: measures the module in evaluation mode every `eval_every` steps and at the end, on every process.
-        keep: called with the step after each one in `keep_steps`, on every process, before its checkpoint.
-        offset: steps of earlier trainings in the same run (one for each seed); lines count on from there.
-        labels: extra entries for each line of ``metrics.jsonl``.
-    """
-
-    steps: int
-    seed: int
-    title: str
-    item: str
-    warmup: float
-    clip: float
-    accumulation: int = 1
-    save_every: int = 500
-    eval_every: int = 0
-    workers: int = 0
-    quiet: bool = False
-    validate: Validate | None = None
-    keep: Keep | None = None
-    keep_steps: tuple[int, ...] = ()
-    offset: int = 0
-    labels: dict[str, Any] | None = None
-
-
-class StoppedError(XalignError):
-    """Training ended early; `step` says where, `interrupted` whether by a signal."""
-
-    def __init__(self, message: str, step: int, *, interrupted: bool = False) -> None:
-        super().__init__(message)
-        self.step, self.interrupted = step, interrupted
 
 
 class _Steps(Dataset[list[MicroBatch]]):
@@ -120,7 +60,7 @@ def _noticing_signals() -> Iterator[threading.Event]:
 
 def train(
     run: Run,
-    objective: nn.Module,
+    objective: Objective,
     groups: list[dict[str, Any]],
     batches: Batches,
     training: Training,
@@ -130,7 +70,7 @@ def train(
 
     Args:
         run: where metrics and checkpoints go; if it is resuming, the newest checkpoint is continued.
-        objective: a module whose ``forward(batch, weights)`` returns its losses by name; ``names`` lists them.
+        objective: the module to train.
         groups: AdamW parameter groups with their peak ``lr`` and ``weight_decay``.
         batches: this process's micro-batches by step.
 
@@ -168,7 +108,7 @@ def train(
 
 
 def _restore(
-    run: Run, training: Training, accelerator: Accelerator, objective: nn.Module, model: Any, optimizer: Any
+    run: Run, training: Training, accelerator: Accelerator, objective: Objective, model: Any, optimizer: Any
 ) -> tuple[int, dict[str, int]]:
     """The step to go on from, and its counters; (0, …) where nothing was saved."""
     from accelerate.utils import broadcast_object_list
@@ -236,7 +176,7 @@ def _step(
 
 
 @torch.no_grad()
-def _validate(objective: nn.Module, validate: Validate) -> dict[str, float]:
+def _validate(objective: Objective, validate: Validate) -> dict[str, float]:
     objective.eval()
     return validate()
 
@@ -256,7 +196,7 @@ def _entry(
 def _after_step(
     run: Run,
     accelerator: Accelerator,
-    objective: nn.Module,
+    objective: Objective,
     model: Any,
     optimizer: Any,
     training: Training,

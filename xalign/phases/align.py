@@ -24,7 +24,8 @@ from xalign.data.tokens import TokenStore, tokenize_cached
 from xalign.encoder import Encoder, export, load_encoder, resolve_layer
 from xalign.engine import collective, launch
 from xalign.engine.batch import BatchOrder, pad
-from xalign.engine.loop import Training, train
+from xalign.engine.loop import train
+from xalign.engine.training import Training
 from xalign.engine.weights import full_precision
 from xalign.errors import UsageError, XalignError
 from xalign.model_source import ModelSource, find_model
@@ -67,7 +68,7 @@ def align(config: AlignConfig) -> RunResult:
         XalignError: training failed; what was reached stays for ``--resume``.
     """
     check_combination(config)
-    precision = launch.resolve_precision(config.precision)
+    config = launch.with_precision(config)
     source = find_model(config.model)
     data = open_data(config.data)
     corpus = load_pairs(data, config.pair, max_pairs=config.max_pairs, held_out=config.held_out)
@@ -75,19 +76,19 @@ def align(config: AlignConfig) -> RunResult:
     if not config.overwrite and (done := completed(Path(config.output), run_key("align", config, inputs))):
         return done
     prepared = prepare(config, source, corpus, inputs)
+    pair = "-".join(language.short or language.code for language in corpus.languages)
     lineage = {
-        **source.lineage,
         "encoder": source.name,
-        "pair": "-".join(language.short or language.code for language in corpus.languages),
+        "pair": pair,
         "loss": config.loss,
         "align_seed": config.seed,
         "align_step": config.steps,
     }
-    name = align_name(lineage["pair"], config.loss, config.seed)
+    name = align_name(pair, config.loss, config.seed)
     with open_run(config, "align", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return _train(run, config, prepared, precision)
+            return _train(run, config, prepared)
 
 
 def check_combination(config: AlignConfig) -> None:
@@ -138,17 +139,17 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
     return Preparation(source, corpus, inputs, encoder, objective, layout, batches, (held_out[0], held_out[1]))
 
 
-def _train(run: Run, config: AlignConfig, prepared: Preparation, precision: str) -> RunResult:
+def _train(run: Run, config: AlignConfig, prepared: Preparation) -> RunResult:
     objective, encoder = prepared.objective, prepared.encoder
     accelerator = launch.start(
-        precision,
+        config.precision,
         accumulation=config.accumulation,
         clip=config.clip,
         micro_batch=config.batch_size // config.accumulation // launch.world_size(),
         timeout_seconds=config.timeout_seconds,
     )
     try:
-        run.write("environment.json", launch.environment(accelerator, precision))
+        run.write("environment.json", launch.environment(accelerator, config.precision))
         _say(run, config, prepared)
         scores: dict[str, float] = {}
 

@@ -21,7 +21,8 @@ from xalign.data.tokens import tokenize_cached
 from xalign.encoder import Encoder, export, load_tokenizer
 from xalign.engine import launch
 from xalign.engine.batch import BatchOrder, MicroBatch, pad, share
-from xalign.engine.loop import Training, train
+from xalign.engine.loop import train
+from xalign.engine.training import Training
 from xalign.engine.weights import full_precision
 from xalign.errors import UsageError
 from xalign.model_source import ModelSource
@@ -88,6 +89,7 @@ def pretrain(config: PretrainConfig) -> RunResult:
         raise UsageError(f"width={config.width} does not divide over heads={config.heads}")
     if config.batch_size % (launch.world_size() * config.accumulation):
         raise UsageError(f"batch_size={config.batch_size} does not divide over processes × accumulation")
+    config = launch.with_precision(config)
     data = open_data(config.data)
     languages = [find(code) for code in config.languages]
     files = [data.mono(language) for language in languages]
@@ -98,7 +100,6 @@ def pretrain(config: PretrainConfig) -> RunResult:
     inputs = describe_inputs(data, files, None)
     if not config.overwrite and (done := completed(Path(config.output), run_key("pretrain", config, inputs))):
         return done
-    precision = launch.resolve_precision(config.precision)
     texts = _read_texts(config, data, languages, pairs)
     lineage = {"encoder": Path(config.output).name, "pair": None, "loss": None, "align_seed": None, "align_step": None}
     name = f"pretrain/{Path(config.output).name}"
@@ -107,7 +108,7 @@ def pretrain(config: PretrainConfig) -> RunResult:
         following(run, runs=run.directory.resolve().parent, tracking=config.tracking,
                   log_checkpoints=config.log_checkpoints),
     ):  # fmt: skip
-        return _train(run, config, texts, precision)
+        return _train(run, config, texts)
 
 
 def _pairs_among(data: DataDirectory, languages: list[Language]) -> list[str]:
@@ -148,14 +149,14 @@ def _new_encoder(run: Run, config: PretrainConfig, texts: list[str]) -> Encoder:
     return Encoder(XLMRobertaForMaskedLM(settings), tokenizer, True, source)
 
 
-def _train(run: Run, config: PretrainConfig, texts: list[str], precision: str) -> RunResult:
+def _train(run: Run, config: PretrainConfig, texts: list[str]) -> RunResult:
     micro_batch = config.batch_size // config.accumulation // launch.world_size()
     accelerator = launch.start(
-        precision, accumulation=config.accumulation, clip=config.clip, micro_batch=micro_batch,
+        config.precision, accumulation=config.accumulation, clip=config.clip, micro_batch=micro_batch,
         timeout_seconds=config.timeout_seconds,
     )  # fmt: skip
     try:
-        run.write("environment.json", launch.environment(accelerator, precision))
+        run.write("environment.json", launch.environment(accelerator, config.precision))
         encoder = _new_encoder(run, config, texts)
         objective = AlignmentObjective(encoder, "M", layer=encoder.depth)
         store = tokenize_cached(texts, encoder.tokenizer)

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from xalign.encoder import Encoder, content_mask, freeze_unreachable, hidden_state, pool
+from xalign.encoder import Encoder, base_of, content_mask, freeze_unreachable, hidden_state, pool
+from xalign.engine.training import Objective
 from xalign.randomness import derive_seed
 from xalign.tasks.batches import IGNORED
 
@@ -41,13 +42,13 @@ class Reader(nn.Module):
         """Vectors of the units of a batch made by `xalign.tasks.batches.input_tensors`: (n, d), in fp32."""
         ids = batch["input_ids"]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            states = hidden_state(self.model.base_model, ids, ids != self.padding, self.depth)  # (R, L, d)
+            states = hidden_state(base_of(self.model), ids, ids != self.padding, self.depth)  # (R, L, d)
             if "places" in batch:
                 return states[batch["rows"], batch["places"]].float()
             return pool(states, content_mask(ids, self.special_ids), self.pooling)
 
 
-class TaskObjective(nn.Module):
+class TaskObjective(Objective):
     """Reader (absent where batches hold stored features), dropout and head; `forward` returns the loss."""
 
     names = ("task",)

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from xalign.config import FinetuneConfig
 from xalign.encoder import Encoder, export, load_encoder
+from xalign.engine import launch
 from xalign.engine.batch import BatchOrder
-from xalign.engine.loop import Training, train
+from xalign.engine.loop import train
+from xalign.engine.training import Training
 from xalign.engine.weights import full_precision
 from xalign.frozen_features import Encoding
 from xalign.metrics import accuracy, macro_f1
@@ -95,7 +97,8 @@ def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Feature
     if best is not None and run.main:
         latest.update(best.restore(objective))
     _keep(setting, seed, encoder, objective, latest)
-    accelerator.free_memory()
+    if full or launch.under_deepspeed():  # a head alone is not worth a pass of the garbage collector
+        accelerator.free_memory()
 
 
 def _groups(config: FinetuneConfig, objective: TaskObjective) -> list[dict[str, Any]]:

@@ -52,9 +52,9 @@ class Realizer:
                 tokens.append(Token(word.form, (word,)))
         return tokens
 
-    def text(self, tokens: list[Token]) -> str:
-        """The running text of `tokens`: spaces as the script has them, none before punctuation."""
-        if not self._type.spaces:
+    def text(self, tokens: list[Token], *, spaced: bool = False) -> str:
+        """The running text of `tokens`: spaces if the script has them or when `spaced`, none before punctuation."""
+        if not (self._type.spaces or spaced):
             return "".join(token.surface for token in tokens)
         parts: list[str] = []
         for token in tokens:

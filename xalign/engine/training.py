@@ -1,0 +1,83 @@
+"""What one training is asked to do: its length, its rates, what happens on the way, and how it may end early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from xalign.errors import XalignError
+
+Validate = Callable[[], dict[str, float]]
+Keep = Callable[[int], None]
+
+
+class Objective(nn.Module):
+    """Encoder and losses behind one forward: what Accelerate prepares, so that DDP and ZeRO see one backward.
+
+    Attributes:
+        names: the losses, in the order of the weights that `forward` takes.
+    """
+
+    names: tuple[str, ...]
+
+    def forward(self, batch: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
+        """The losses of one micro-batch by name, each a sum over its items times its weight (K,)."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up from 0, then linear decay to 0."""
+
+    steps: int
+    warmup: float
+
+    def factor(self, step: int) -> float:
+        """The share of the peak rate at `step`, counted from 0."""
+        rising = round(self.warmup * self.steps)
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return (self.steps - step) / max(1, self.steps - rising)
+
+
+@dataclass
+class Training:
+    """What one training needs besides the module: how long, how often, and what happens on the way.
+
+    Attributes:
+        steps: optimizer steps.
+        seed: of order, masks and dropout.
+        title, item: for the display; item is ``pairs`` or ``sentences``.
+        validate: measures the module in evaluation mode every `eval_every` steps and at the end, on every process.
+        keep: called with the step after each one in `keep_steps`, on every process, before its checkpoint.
+        offset: steps of earlier trainings in the same run (one for each seed); lines count on from there.
+        labels: extra entries for each line of ``metrics.jsonl``.
+    """
+
+    steps: int
+    seed: int
+    title: str
+    item: str
+    warmup: float
+    clip: float
+    accumulation: int = 1
+    save_every: int = 500
+    eval_every: int = 0
+    workers: int = 0
+    quiet: bool = False
+    validate: Validate | None = None
+    keep: Keep | None = None
+    keep_steps: tuple[int, ...] = ()
+    offset: int = 0
+    labels: dict[str, Any] | None = None
+
+
+class StoppedError(XalignError):
+    """Training ended early; `step` says where, `interrupted` whether by a signal."""
+
+    def __init__(self, message: str, step: int, *, interrupted: bool = False) -> None:
+        super().__init__(message)
+        self.step, self.interrupted = step, interrupted
