@@ -15,18 +15,9 @@ from tiny import tiny_encoder
 from torch import Tensor
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from xalign.encoder import (
-    Encoder,
-    content_mask,
-    export,
-    freeze_unreachable,
-    hidden_state,
-    load_encoder,
-    masked_lm_head,
-    pool,
-    resolve_layer,
-)
+from xalign.encoder import Encoder, export, freeze_unreachable, load_encoder, masked_lm_head
 from xalign.errors import UsageError, XalignError
+from xalign.hidden_states import content_mask, hidden_state, pool, resolve_layer
 from xalign.model_source import ModelSource
 
 LAYERS = 4

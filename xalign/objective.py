@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xalign.encoder import Encoder, base_of, content_mask, freeze_unreachable, hidden_state, masked_lm_head, pool
+from xalign.encoder import Encoder, base_of, freeze_unreachable, masked_lm_head
 from xalign.engine import collective
 from xalign.engine.training import Objective
 from xalign.errors import UsageError
+from xalign.hidden_states import content_mask, hidden_state, pool
 from xalign.losses import masked_token_losses, sentence_losses, word_losses
 
 

@@ -21,13 +21,14 @@ from xalign.analysis.retrieval import translation_scores
 from xalign.config import AlignConfig
 from xalign.data.parallel import PairCorpus, load_pairs
 from xalign.data.tokens import TokenStore, tokenize_cached
-from xalign.encoder import Encoder, export, load_encoder, resolve_layer
+from xalign.encoder import Encoder, export, load_encoder
 from xalign.engine import collective, launch
 from xalign.engine.batch import BatchOrder, pad
 from xalign.engine.loop import train
 from xalign.engine.training import Training
 from xalign.engine.weights import full_precision
 from xalign.errors import UsageError, XalignError
+from xalign.hidden_states import resolve_layer
 from xalign.model_source import ModelSource, find_model
 from xalign.naming import align_name, runs_directory
 from xalign.objective import AlignmentObjective, active_losses

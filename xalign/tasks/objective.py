@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from xalign.encoder import Encoder, base_of, content_mask, freeze_unreachable, hidden_state, pool
+from xalign.encoder import Encoder, base_of, freeze_unreachable
 from xalign.engine.training import Objective
+from xalign.hidden_states import content_mask, hidden_state, pool
 from xalign.randomness import derive_seed
 from xalign.tasks.batches import IGNORED
 
