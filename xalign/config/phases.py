@@ -165,6 +165,7 @@ class PretrainConfig(TrainingOptions):
     width: int = option(64, "hidden size", low=8)
     heads: int = option(4, "attention heads", low=1)
     feed_forward: int = option(256, "inner size of the feed-forward blocks", low=8)
+    initializer_range: float = option(0.06, "sd of initial weights; narrow encoders want more than XLM-R's 0.02", low=0)
     steps: int = option(2000, "optimizer steps", low=1)
     batch_size: int = option(64, "sentences a step, over all processes", low=2)
     learning_rate: float = option(1e-3, "peak rate", low=0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from xalign.data.languages import Language, find
 from xalign.data.layout import DataDirectory
 from xalign.data.lines import read_lines
 from xalign.data.parallel import clean, load_pairs
-from xalign.data.tokens import tokenize_cached
+from xalign.data.tokens import TokenStore, tokenize_cached
 from xalign.encoder import Encoder, export, load_tokenizer
 from xalign.engine import launch
 from xalign.engine.batch import BatchOrder, MicroBatch, pad, share
@@ -38,13 +39,40 @@ from xalign.tracking import following
 SAVED_DROPOUT = 0.1  # what fine-tuning expects of an encoder of this family
 
 
+class Texts(Sequence[np.ndarray]):
+    """Encoder inputs made of single texts, and behind them of concatenated sentence pairs."""
+
+    def __init__(self, texts: TokenStore, sides: tuple[TokenStore, TokenStore], layout: Layout) -> None:
+        self.texts, self.sides, self.layout = texts, sides, layout
+        self.lengths = np.minimum(
+            np.concatenate([texts.lengths + 2, sides[0].lengths + sides[1].lengths + 4]), layout.max_length
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[np.ndarray]: ...
+
+    def __getitem__(self, index: int | slice) -> np.ndarray | Sequence[np.ndarray]:
+        """Token ids of an input, special tokens included."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < len(self.texts):
+            return self.layout.sentence(self.texts[index])
+        pair = index - len(self.texts)
+        return self.layout.pair(self.sides[0][pair], self.sides[1][pair])
+
+
 class TextBatches:
-    """Batches of single texts for masked-LM training."""
+    """Batches of texts for masked-LM training."""
 
     def __init__(
         self,
-        texts: Sequence[np.ndarray],
-        layout: Layout,
+        texts: Texts,
         order: BatchOrder,
         *,
         seed: int,
@@ -53,7 +81,7 @@ class TextBatches:
         rank: int,
         processes: int,
     ) -> None:
-        self.texts, self.layout, self.order, self.seed = texts, layout, order, seed
+        self.texts, self.order, self.seed = texts, order, seed
         self.mlm_probability, self.accumulation = mlm_probability, accumulation
         self.rank, self.processes = rank, processes
 
@@ -65,12 +93,13 @@ class TextBatches:
         return [self._mask(step, examples) for examples in parts]
 
     def _mask(self, step: int, examples: np.ndarray) -> MicroBatch:
-        clean_rows = pad([self.layout.sentence(self.texts[i]) for i in examples], self.layout.padding)
+        layout = self.texts.layout
+        rows = pad([self.texts[i] for i in examples], layout.padding)
         masked, predict = mask_tokens(
-            clean_rows, self.layout, probability=self.mlm_probability, seed=self.seed, stream="mask-text", step=step,
+            rows, layout, probability=self.mlm_probability, seed=self.seed, stream="mask-text", step=step,
             examples=examples,
         )  # fmt: skip
-        arrays = {"masked": masked, "predict": predict, "labels": clean_rows[predict]}
+        arrays = {"masked": masked, "predict": predict, "labels": rows[predict]}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         counts = torch.tensor([float(predict.sum())], dtype=torch.float64)
         return MicroBatch(tensors, counts, examples.tolist(), len(examples), masked.size)
@@ -100,7 +129,9 @@ def pretrain(config: PretrainConfig) -> RunResult:
     inputs = describe_inputs(data, files, None)
     if not config.overwrite and (done := completed(Path(config.output), run_key("pretrain", config, inputs))):
         return done
-    texts = _read_texts(config, data, languages, pairs)
+    texts = _read_texts(config, data, languages)
+    corpora = [load_pairs(data, pair, max_pairs=config.parallel_pairs).train for pair in pairs]
+    sides = [x for c in corpora for x in c.source], [y for c in corpora for y in c.target]
     lineage = {"encoder": Path(config.output).name, "pair": None, "loss": None, "align_seed": None, "align_step": None}
     name = f"pretrain/{Path(config.output).name}"
     with (
@@ -108,7 +139,7 @@ def pretrain(config: PretrainConfig) -> RunResult:
         following(run, runs=run.directory.resolve().parent, tracking=config.tracking,
                   log_checkpoints=config.log_checkpoints),
     ):  # fmt: skip
-        return _train(run, config, texts)
+        return _train(run, config, texts, sides)
 
 
 def _pairs_among(data: DataDirectory, languages: list[Language]) -> list[str]:
@@ -116,7 +147,7 @@ def _pairs_among(data: DataDirectory, languages: list[Language]) -> list[str]:
     return [pair for pair in data.available_pairs() if {find(code) for code in pair.split("-")} <= wanted]
 
 
-def _read_texts(config: PretrainConfig, data: DataDirectory, languages: list[Language], pairs: list[str]) -> list[str]:
+def _read_texts(config: PretrainConfig, data: DataDirectory, languages: list[Language]) -> list[str]:
     texts: list[str] = []
     for language in languages:
         lines = [line for line in map(clean, read_lines(data.mono(language))) if line]
@@ -124,9 +155,6 @@ def _read_texts(config: PretrainConfig, data: DataDirectory, languages: list[Lan
             chosen = generator(config.seed, f"text-{language.code}").permutation(len(lines))[: config.max_sentences]
             lines = [lines[i] for i in sorted(chosen)]
         texts += lines
-    for pair in pairs:
-        corpus = load_pairs(data, pair, max_pairs=config.parallel_pairs).train
-        texts += [f"{x} {y}" for x, y in zip(corpus.source, corpus.target, strict=True)]
     return texts
 
 
@@ -143,13 +171,14 @@ def _new_encoder(run: Run, config: PretrainConfig, texts: list[str]) -> Encoder:
     settings = XLMRobertaConfig(
         vocab_size=len(tokenizer), hidden_size=config.width, num_hidden_layers=config.layers,
         num_attention_heads=config.heads, intermediate_size=config.feed_forward,
-        max_position_embeddings=config.max_length + 2, type_vocab_size=1, hidden_dropout_prob=config.dropout,
+        max_position_embeddings=config.max_length + 2, type_vocab_size=1,
+        initializer_range=config.initializer_range, layer_norm_eps=1e-5, hidden_dropout_prob=config.dropout,
         attention_probs_dropout_prob=config.dropout, bos_token_id=0, pad_token_id=1, eos_token_id=2,
     )  # fmt: skip
     return Encoder(XLMRobertaForMaskedLM(settings), tokenizer, True, source)
 
 
-def _train(run: Run, config: PretrainConfig, texts: list[str]) -> RunResult:
+def _train(run: Run, config: PretrainConfig, texts: list[str], sides: tuple[list[str], list[str]]) -> RunResult:
     micro_batch = config.batch_size // config.accumulation // launch.world_size()
     accelerator = launch.start(
         config.precision, accumulation=config.accumulation, clip=config.clip, micro_batch=micro_batch,
@@ -159,16 +188,13 @@ def _train(run: Run, config: PretrainConfig, texts: list[str]) -> RunResult:
         run.write("environment.json", launch.environment(accelerator, config.precision))
         encoder = _new_encoder(run, config, texts)
         objective = AlignmentObjective(encoder, "M", layer=encoder.depth)
-        store = tokenize_cached(texts, encoder.tokenizer)
-        layout = Layout.of(
-            encoder.tokenizer, encoder.special_ids.tolist(), "xlm-roberta", config.max_length, config.max_length
-        )
+        length = config.max_length
+        layout = Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), "xlm-roberta", length, length)
+        stores = [tokenize_cached(part, encoder.tokenizer) for part in (texts, *sides)]
+        inputs = Texts(stores[0], (stores[1], stores[2]), layout)
         batches = TextBatches(
-            store, layout,
-            BatchOrder(
-                np.minimum(store.lengths, config.max_length), config.batch_size,
-                seed=config.seed, bucket_batches=config.bucket_batches,
-            ),
+            inputs,
+            BatchOrder(inputs.lengths, config.batch_size, seed=config.seed, bucket_batches=config.bucket_batches),
             seed=config.seed, mlm_probability=config.mlm_probability, accumulation=config.accumulation,
             rank=accelerator.process_index, processes=accelerator.num_processes,
         )  # fmt: skip
@@ -188,6 +214,6 @@ def _train(run: Run, config: PretrainConfig, texts: list[str]) -> RunResult:
             with replacing_directory(run.directory / "encoder") as folder:
                 export(encoder, folder, state)
         parameters_total = sum(p.numel() for p in encoder.model.parameters())
-        return run.finish({"steps": config.steps, "texts": len(texts), "parameters": parameters_total})
+        return run.finish({"steps": config.steps, "texts": len(inputs), "parameters": parameters_total})
     finally:
         launch.stop(accelerator)

@@ -21,10 +21,10 @@ TOPIC_SHARES = {
 GENERAL = "general"
 """The topic of concepts that occur with every topic alike, and so say nothing about it."""
 
-TOPIC_SIZES = {"noun": 26, "verb": 12, "adj": 9, "name": 5}
-GENERAL_SIZES = {"noun": 36, "verb": 24, "adj": 18, "adv": 20, "name": 8, "num": 12}
+TOPIC_SIZES = {"noun": 18, "verb": 9, "adj": 6, "name": 4}
+GENERAL_SIZES = {"noun": 28, "verb": 18, "adj": 14, "adv": 16, "name": 6, "num": 10}
 
-DERIVED_VERBS = 5
+DERIVED_VERBS = 4
 """The first verbs of every topic are derived from the nouns with the same numbers, in every language."""
 
 GRAMMAR = (
