@@ -52,5 +52,11 @@ def _splitmix(state: np.ndarray) -> np.ndarray:
 
 
 def seed_dropout(seed: int, step: int, micro_step: int, rank: int) -> None:
-    """Set torch's generators for the dropout of one forward pass."""
-    torch.manual_seed(derive_seed(seed, "dropout", step, micro_step, rank))
+    """Set torch's generators for the dropout of one forward pass.
+
+    Not by `torch.manual_seed`: where there is no GPU it queues a call, with a stack trace, at every step.
+    """
+    value = derive_seed(seed, "dropout", step, micro_step, rank)
+    torch.default_generator.manual_seed(value)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(value)

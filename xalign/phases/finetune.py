@@ -49,6 +49,7 @@ def finetune(config: FinetuneConfig) -> RunResult:
         XalignError: training failed; what was reached stays for ``--resume``.
     """
     _check(config)
+    config = launch.with_precision(config)
     task = make_task(config.task, label_on=config.label_on, pooling=config.pooling)
     source = find_model(config.model)
     data = open_data(config.data)
@@ -58,14 +59,13 @@ def finetune(config: FinetuneConfig) -> RunResult:
     if not config.overwrite and (done := completed(Path(config.output), run_key("finetune", config, inputs))):
         return done
     sentences = [task.load(path) for path in files]
-    precision = launch.resolve_precision(config.precision)
     encoder = load_encoder(source, dropout=config.dropout)
     lineage = {**NO_LINEAGE, **source.lineage, "encoder": source.name, "task": config.task, "mode": config.mode}
     name = finetune_name(config.task, config.mode, encoder_name(lineage))
     with open_run(config, "finetune", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return _train_all(run, config, task, source, encoder, sentences, inputs, precision)
+            return _train_all(run, config, task, source, encoder, sentences, inputs)
 
 
 def _check(config: FinetuneConfig) -> None:
@@ -89,17 +89,16 @@ def _train_all(
     encoder: Encoder,
     sentences: list[list[Any]],
     inputs: Inputs,
-    precision: str,
 ) -> RunResult:
     accelerator = launch.start(
-        precision,
+        config.precision,
         accumulation=config.accumulation,
         clip=config.clip,
         micro_batch=config.batch_size // config.accumulation // launch.world_size(),
         timeout_seconds=config.timeout_seconds,
     )
     try:
-        run.write("environment.json", launch.environment(accelerator, precision))
+        run.write("environment.json", launch.environment(accelerator, config.precision))
         length = encoder.effective_length(config.max_length)
         layout = Layout.of(
             encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, length, length
@@ -107,7 +106,7 @@ def _train_all(
         examples = [
             task.examples(part, encoder, layout) for part in (capped(sentences[0], config.max_sentences), sentences[1])
         ]
-        encoding = Encoding(EVAL_BATCH, accelerator.device, precision)
+        encoding = Encoding(EVAL_BATCH, accelerator.device, config.precision)
         setting = Setting(run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding)
         if run.main:
             write_description(run.directory, _description(setting), source, _reference(config, inputs))

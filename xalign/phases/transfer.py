@@ -53,6 +53,7 @@ def transfer(config: TransferConfig) -> RunResult:
     """
     if launch.world_size() > 1:
         raise UsageError("transfer is a single process: run it without accelerate launch (grid does)")
+    config = launch.with_precision(config)
     model = read_finetuned(Path(config.model))
     head = model.description
     task = make_task(head["task"], label_on=head["label_on"] or "first", pooling=head["pooling"] or "mean")
@@ -66,17 +67,16 @@ def transfer(config: TransferConfig) -> RunResult:
     )
     if not config.overwrite and (done := completed(Path(config.output), run_key("transfer", config, inputs))):
         return done
-    precision = launch.resolve_precision(config.precision)
     sentences = {language.code: capped(task.load(path), config.max_sentences) for language, path in files.items()}
     lineage = model.record["lineage"]
     name = transfer_name(lineage["task"], lineage["mode"], encoder_name(lineage))
     with open_run(config, "transfer", name, lineage, inputs) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            run.write("environment.json", launch.environment(None, precision))
+            run.write("environment.json", launch.environment(None, config.precision))
             if missing and not config.quiet:
                 print(f"without test data for {task.name}, left out: {', '.join(missing)}")
-            return _evaluate(run, config, model, task, sentences, precision, missing)
+            return _evaluate(run, config, model, task, sentences, missing)
 
 
 def choose_languages(config: TransferConfig, data: DataDirectory, task: Task) -> tuple[list[Language], list[str]]:
@@ -107,10 +107,10 @@ def _evaluate(
     model: Finetuned,
     task: Task,
     sentences: dict[str, list[Any]],
-    precision: str,
     missing: list[str],
 ) -> RunResult:
-    encoding = Encoding(config.batch_size, torch.device("cuda" if torch.cuda.is_available() else "cpu"), precision)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoding = Encoding(config.batch_size, device, config.precision)
     values: dict[str, Values] = defaultdict(lambda: defaultdict(dict))
     outcomes: dict[str, list[str]] = {}
     examples: dict[str, Examples] = {}

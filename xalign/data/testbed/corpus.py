@@ -18,7 +18,7 @@ PAIRS = ("de-en", "en-kk", "ja-kk", "kk-ko")
 TRAINED_LANGUAGE = "eng"
 """The only language with a treebank to train on, as in zero-shot transfer."""
 
-UNSEEN_CONCEPTS = 0.08
+UNSEEN_CONCEPTS = 0.12
 UNSEEN_COMBINATIONS = 0.10
 """Share of the topical concepts, and of the verb–object combinations, that no task's training data has."""
 

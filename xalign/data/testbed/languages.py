@@ -107,7 +107,7 @@ LANGUAGES = {
             homographs={"ending.3s": "ending.plural", "sconj.that": "det.that", "pron.that": "det.that"},
         ),
         Typology(
-            "kaz", "SOV", {"turkic": 0.5, "slavic": 0.22}, FAMILIES["turkic"], changes={"v": "b", "z": "s"},
+            "kaz", "SOV", {"slavic": 0.2, "turkic": 0.5}, FAMILIES["turkic"], changes={"v": "b", "z": "s"},
             persons="all", cases=CASES, suffixed=frozenset(("adp.in", "adp.on", "adp.to", "adp.from")),
             postpositions=True, owner_first=True, plural_after_number=False, marked_present=True,
             copula=False, negation="suffix", drops_pronouns=True,
