@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 LINES_TAG, MIRRORED_TAG = "xalign.metric_lines", "xalign.mirrored"
 RECORDS = ("run.json", "environment.json", "result.json", "failed.json")
-UPLOADS = {"none": (), "final": ("encoder", "head"), "all": ("encoder", "head", "encoder-step*")}
+UPLOADS = {"none": (), "final": ("encoder", "encoder-seed*", "head"), "all": ("encoder", "encoder-s*", "head")}
 
 logger = logging.getLogger(__name__)
 

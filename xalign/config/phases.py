@@ -160,7 +160,7 @@ class PretrainConfig(TrainingOptions):
 
     model: str = option("none", "unused: the encoder starts from random weights", kind="execution")
     languages: tuple[str, ...] = option(("deu", "eng", "kaz", "jpn", "kor", "rus"), "languages of the text")
-    vocab_size: int = option(4000, "entries of the tokenizer", low=300)
+    vocab_size: int = option(4000, "entries of the tokenizer, at most", low=64)
     layers: int = option(12, "transformer layers", low=1)
     width: int = option(64, "hidden size", low=8)
     heads: int = option(4, "attention heads", low=1)

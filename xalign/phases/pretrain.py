@@ -214,6 +214,13 @@ def _train(run: Run, config: PretrainConfig, texts: list[str], sides: tuple[list
             with replacing_directory(run.directory / "encoder") as folder:
                 export(encoder, folder, state)
         parameters_total = sum(p.numel() for p in encoder.model.parameters())
-        return run.finish({"steps": config.steps, "texts": len(inputs), "parameters": parameters_total})
+        return run.finish(
+            {
+                "steps": config.steps,
+                "texts": len(inputs),
+                "parameters": parameters_total,
+                "vocab_size": len(encoder.tokenizer),
+            }
+        )
     finally:
         launch.stop(accelerator)

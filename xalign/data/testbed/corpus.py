@@ -13,7 +13,6 @@ TREEBANK_SPLITS = {"train": 1200, "dev": 150, "test": 200}
 FLORES_SENTENCES = 1012
 PARALLEL_PAIRS = 6000
 MONO_SENTENCES = 12_000
-MONO_SEGMENT_SENTENCES = 2
 PAIRS = ("de-en", "en-kk", "ja-kk", "kk-ko")
 TRAINED_LANGUAGE = "eng"
 """The only language with a treebank to train on, as in zero-shot transfer."""
@@ -37,7 +36,6 @@ class Corpus:
     """The many-way test set, article by article: sentences ``3n`` to ``3n + 2`` mostly have one topic."""
     parallel: dict[str, list[Sentence]]
     mono: dict[str, list[Sentence]]
-    """Language -> sentences; ``2n`` and ``2n + 1`` have one topic, but for a few at the end."""
 
 
 def unseen_concepts(seed: int) -> frozenset[str]:
@@ -92,22 +90,19 @@ def build_corpus(languages: list[str], seed: int) -> Corpus:
             for split, count in TREEBANK_SPLITS.items()
             if split == "test" or language == TRAINED_LANGUAGE
         },
-        flores=into_articles(fresh("flores", FLORES_SENTENCES), ARTICLE_SENTENCES),
+        flores=into_articles(fresh("flores", FLORES_SENTENCES)),
         parallel={pair: fresh(f"parallel/{pair}", PARALLEL_PAIRS) for pair in PAIRS},
-        mono={
-            language: into_articles(fresh(f"mono/{language}", MONO_SENTENCES), MONO_SEGMENT_SENTENCES)
-            for language in languages
-        },
+        mono={language: fresh(f"mono/{language}", MONO_SENTENCES) for language in languages},
     )
 
 
-def into_articles(sentences: list[Sentence], length: int) -> list[Sentence]:
-    """Reorder sentences so that each run of `length` has one topic; the last runs mix what is left."""
+def into_articles(sentences: list[Sentence]) -> list[Sentence]:
+    """Reorder sentences so that each run of ``ARTICLE_SENTENCES`` has one topic; the last runs mix what is left."""
     waiting: dict[str, list[Sentence]] = {}
     ordered: list[Sentence] = []
     for sentence in sentences:
         article = waiting.setdefault(sentence.topic, [])
         article.append(sentence)
-        if len(article) == length:
+        if len(article) == ARTICLE_SENTENCES:
             ordered += waiting.pop(sentence.topic)
     return ordered + [sentence for article in waiting.values() for sentence in article]

@@ -13,7 +13,7 @@ from random import Random
 
 from xalign.data.testbed.concepts import ADPOSITIONS, GENERAL, TOPIC_SHARES, concepts_of, topic_of
 
-ON_TOPIC = 0.62
+ON_TOPIC = 0.66
 OFF_TOPIC = 0.12
 """A content word is drawn from the sentence's topic, from another topic, or else from the general concepts."""
 
