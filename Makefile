@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 demo: $(INSTALLED) ## the experiment in miniature, offline, within minutes: align, fine-tune, transfer, Table 1
-	$(BIN)/xalign grid run table1 --preset demo --runs runs/demo
+	$(BIN)/xalign grid run table1 --preset demo --runs runs/demo --workers 2
 	$(BIN)/xalign report table1 --runs runs/demo
 
 table1: $(INSTALLED) ## Table 1 on your data: make table1 PRESET=paper DATA=... MODEL=... RUNS=...

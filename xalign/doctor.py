@@ -25,7 +25,7 @@ from xalign.mlflow_store import default_store
 State = Literal["ok", "note", "missing"]
 LIBRARIES = (
     "torch", "transformers", "tokenizers", "accelerate", "deepspeed", "safetensors", "datasets", "evaluate", "mlflow",
-    "scikit-learn", "scipy", "numpy",
+    "numpy",
 )  # fmt: skip
 V100_ADVICE = (
     "install a cu126 wheel of torch (CUDA 13 wheels dropped this GPU, and torch 2.15 ends those for cu126 too)"

@@ -76,6 +76,19 @@ def test_accumulation_is_exact_for_the_losses_without_a_batch_contrast(inputs: l
     assert_same_run(whole, parts)
 
 
+def test_fine_tuning_on_two_processes_equals_one_process(inputs: list[str], tmp_path: Path) -> None:
+    # 49 sentences in batches of 16 leave one for the last step of an epoch, and nothing for the second process.
+    words = ["finetune", "--task", "topic", "--mode", "full", "--preset", "smoke", "--tracking", "none"]
+    words += [*inputs[inputs.index("--data") :], "--set", "max_sentences=49", "--set", "epochs=2"]
+    for name, launch in (("alone", None), ("ddp", "multi_cpu")):
+        run(*words, "--output", tmp_path / name, launch=launch)
+    heads = [load_file(tmp_path / name / "head" / "seed15.safetensors") for name in ("alone", "ddp")]
+    assert torch.allclose(heads[0]["weight"], heads[1]["weight"], atol=1e-6)
+    lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("alone", "ddp")]
+    losses = [[entry["loss"] for entry in map(json.loads, part) if "loss" in entry] for part in lines]
+    assert len(losses[0]) == 8 and losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_layers_above_the_loss_train_nothing_under_ddp_and_keep_their_weights(
     inputs: list[str], tmp_path: Path
 ) -> None:

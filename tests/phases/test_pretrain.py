@@ -39,14 +39,6 @@ def test_the_loss_falls_and_the_encoder_loads_with_its_head_and_tokenizer(data: 
     assert special == [0, 1, 2, 3] and tokenizer.mask_token_id == len(tokenizer) - 1
 
 
-def test_the_same_seed_gives_the_same_encoder_and_another_seed_another(data: Path, tmp_path: Path) -> None:
-    weights = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        pretrain(config(data, tmp_path / name, seed=seed, steps=2))
-        weights.append((tmp_path / name / "encoder" / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1] != weights[2]
-
-
 def test_sizes_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="heads=3"):
         pretrain(config(data, tmp_path / "run", heads=3))

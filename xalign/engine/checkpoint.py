@@ -47,7 +47,7 @@ def save(
             scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
             _seal(folder, {"step": step, "groups": groups, "scaler": scaler, "counters": counters})
     if accelerator.is_main_process:
-        for old in sorted(directory.glob("step-*"), key=_step_of)[:-KEPT]:
+        for old in sorted(directory.glob("step-*"), key=step_of)[:-KEPT]:
             shutil.rmtree(old)
 
 
@@ -86,13 +86,14 @@ def _save_shards(directory: Path, step: int, accelerator: Accelerator, model: An
     accelerator.wait_for_everyone()
 
 
-def _step_of(path: Path) -> int:
-    return int(path.name.removeprefix("step-"))
+def step_of(folder: Path) -> int:
+    """The number of steps done when a checkpoint was written."""
+    return int(folder.name.removeprefix("step-"))
 
 
 def latest(directory: Path) -> Path | None:
     """The newest checkpoint whose checksums all match; a damaged one is passed over for the one before."""
-    for folder in sorted(directory.glob("step-*"), key=_step_of, reverse=True):
+    for folder in sorted(directory.glob("step-*"), key=step_of, reverse=True):
         try:
             files = read_json(folder / STATE)["files"]
             if all((folder / name).is_file() and digest_file(folder / name) == sum_ for name, sum_ in files.items()):
@@ -100,11 +101,6 @@ def latest(directory: Path) -> Path | None:
         except (XalignError, KeyError, TypeError):
             continue
     return None
-
-
-def step_of(folder: Path) -> int:
-    """The number of steps done when a checkpoint was written."""
-    return _step_of(folder)
 
 
 def load(folder: Path, accelerator: Accelerator, objective: nn.Module, model: Any, optimizer: Any) -> dict[str, int]:

@@ -77,7 +77,7 @@ def train(
     Raises:
         StoppedError: a loss is not finite, or SIGTERM or SIGINT arrived; the state is saved in the latter case.
     """
-    optimizer: Any = torch.optim.AdamW(groups, fused=False)
+    optimizer: Any = torch.optim.AdamW(groups)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = accelerator.prepare(objective, optimizer)
     model.train()
@@ -114,19 +114,19 @@ def _restore(
     from accelerate.utils import broadcast_object_list
 
     counters = {"skipped": 0}
-    found: list[Any] = [None]
+    found = [-1]
     if run.resuming and run.main and (folder := checkpoint.latest(run.checkpoints)) is not None:
-        found = [str(folder)]
+        found = [checkpoint.step_of(folder)]
     if accelerator.num_processes > 1:
-        found = broadcast_object_list(found)
-    folder_step = checkpoint.step_of(run.checkpoints / found[0].rsplit("/", 1)[-1]) if found[0] else -1
-    if not training.offset < folder_step <= training.offset + training.steps:
+        found = broadcast_object_list(found)  # the main process alone knows whether there is anything to resume
+    step = found[0]
+    if not training.offset < step <= training.offset + training.steps:
         if run.resuming:
             run.note_resume(training.offset)
         return 0, counters
-    counters = checkpoint.load(run.checkpoints / f"step-{folder_step}", accelerator, objective, model, optimizer)
-    run.note_resume(folder_step)
-    return folder_step - training.offset, counters
+    counters = checkpoint.load(run.checkpoints / f"step-{step}", accelerator, objective, model, optimizer)
+    run.note_resume(step)
+    return step - training.offset, counters
 
 
 def _step(
