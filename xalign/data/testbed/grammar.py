@@ -13,8 +13,8 @@ from random import Random
 
 from xalign.data.testbed.concepts import ADPOSITIONS, GENERAL, TOPIC_SHARES, concepts_of, topic_of
 
-ON_TOPIC = 0.66
-OFF_TOPIC = 0.12
+ON_TOPIC = 0.85
+OFF_TOPIC = 0.05
 """A content word is drawn from the sentence's topic, from another topic, or else from the general concepts."""
 
 DETERMINERS = ("det.def",) * 9 + ("det.indef",) * 6 + ("det.this", "det.that", "det.every", "det.some")

@@ -20,7 +20,7 @@ from xalign.data.testbed.words import Lexicon, relatedness
 from xalign.errors import UsageError
 from xalign.storage import cache_directory, locked, replacing_directory, write_json
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the bytes change, so that a cached testbed of an older version is never taken for this one."""
 
 SEED = 13
