@@ -29,6 +29,11 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED) ## the experiment in miniature, offline, within minutes: align, fine-tune, transfer, Table 1
 	$(BIN)/xalign grid run table1 --preset demo --runs runs/demo --workers 2
 	$(BIN)/xalign report table1 --runs runs/demo
+	@echo "The table is runs/demo/report/table1.csv (.md, .tex). Next:"
+	@echo "  make ui RUNS=runs/demo                                the runs in MLflow, at http://127.0.0.1:5000"
+	@echo "  $(BIN)/xalign grid status table1 --preset demo --runs runs/demo"
+	@echo "  $(BIN)/xalign doctor --data DATA --model MODEL        what your own data and model still lack"
+	@echo "  make table1 PRESET=paper DATA=... MODEL=...           the paper's table"
 
 table1: $(INSTALLED) ## Table 1 on your data: make table1 PRESET=paper DATA=... MODEL=... RUNS=...
 	$(BIN)/xalign grid run table1 --preset "$(PRESET)" $(INPUTS) --runs "$(RUNS)"

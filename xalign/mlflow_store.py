@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xalign.errors import XalignError
+from xalign.runs import ARTIFACTS
 from xalign.storage import locked
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def default_store(runs: Path) -> str:
 
 def artifact_location(runs: Path) -> str:
     """Where the artifacts of a runs directory lie, as an absolute address."""
-    return (runs.resolve() / "mlartifacts").as_uri()
+    return (runs.resolve() / ARTIFACTS).as_uri()
 
 
 def open_store(runs: Path, store: str | None = None, experiment: str = EXPERIMENT) -> tuple[MlflowClient, str]:

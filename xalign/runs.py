@@ -21,6 +21,7 @@ from xalign.errors import UsageError, XalignError
 from xalign.provenance import circumstances
 from xalign.storage import digest_json, locked, read_json, remove_partials, write_json, write_text
 
+ARTIFACTS = "mlartifacts"  # where MLflow keeps its copies, beside the runs
 METHOD_VERSION = 1  # raised by hand when the same options would give other numbers
 
 
@@ -223,6 +224,17 @@ def state_of(directory: Path) -> str:
     if (directory / "failed.json").is_file():
         return "failed"
     return "incomplete" if (directory / "run.json").is_file() else "missing"
+
+
+def find_runs(runs: Path) -> Iterator[Path]:
+    """Run directories below `runs`, in sorted order; not inside a run, nor among MLflow's copies of them."""
+    if (runs / "run.json").is_file():
+        yield runs
+        return
+    for entry in sorted(runs.iterdir()):
+        # Names that begin with a dot are half-written directories.
+        if entry.is_dir() and entry.name != ARTIFACTS and not entry.name.startswith("."):
+            yield from find_runs(entry)
 
 
 def require_complete(directory: Path) -> dict[str, Any]:

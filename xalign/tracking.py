@@ -32,6 +32,7 @@ from xalign.mlflow_store import (
     one_line,
     open_store,
 )
+from xalign.runs import find_runs
 from xalign.storage import digest_file, read_json, write_json
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def sync(runs: Path, *, store: str | None = None, log_checkpoints: str = "none",
         UsageError: there is no such directory, or no run in it.
         XalignError: the store cannot be opened; or, after all others were mirrored, which runs could not be.
     """
-    found = sorted(path.parent for path in runs.rglob("run.json") if not is_copy(path.relative_to(runs)))
+    found = list(find_runs(runs)) if runs.is_dir() else []
     if not found:
         raise UsageError(f"{runs}: no run directory (one with run.json) below it; name another --runs")
     open_store(runs, store, experiment)
@@ -254,11 +255,6 @@ def sync(runs: Path, *, store: str | None = None, log_checkpoints: str = "none",
     if failures:
         raise XalignError(f"{len(failures)} of {len(found)} runs not mirrored: {'; '.join(failures)}")
     return len(found)
-
-
-def is_copy(path: Path) -> bool:
-    """Whether a path below the runs directory lies among MLflow's artifacts or in a half-written directory."""
-    return any(part == "mlartifacts" or part.startswith(".") for part in path.parts)
 
 
 def ui_command(runs: Path, *, store: str | None = None, port: int = 5000) -> list[str]:

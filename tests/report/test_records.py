@@ -10,6 +10,7 @@ from synthetic import write_grid, write_run, write_transfer
 from xalign.errors import UsageError, XalignError
 from xalign.report.consistency import departures_from_paper, require_comparable, select_step
 from xalign.report.records import Cell, collect_transfers
+from xalign.runs import find_runs
 
 
 def test_outcomes_become_accuracies_by_seed(tmp_path: Path) -> None:
@@ -30,6 +31,15 @@ def test_runs_are_found_at_any_depth_and_others_are_ignored(tmp_path: Path) -> N
     transfers = collect_transfers(tmp_path)
     assert [record.cell.loss for record in transfers.complete] == ["S1W0M0"]
     assert transfers.complete[0].chain.gone == ()
+
+
+def test_mlflow_s_copies_of_run_directories_are_no_runs(tmp_path: Path) -> None:
+    write_transfer(tmp_path, "pos", "full")
+    copies = tmp_path / "mlartifacts" / "0a1b" / "artifacts"
+    write_run(copies, "transfer", "transfer/pos/full/base", {}, {})
+    (copies / "result.json").write_text("{}")
+    assert len(collect_transfers(tmp_path).complete) == 1
+    assert len(list(find_runs(tmp_path))) == len(list(tmp_path.rglob("run.json"))) - 1
 
 
 def test_records_with_the_same_sentences_share_their_ids(tmp_path: Path) -> None:

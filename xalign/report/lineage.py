@@ -6,7 +6,6 @@ options, its ``run.json`` carries another key, and everything that was derived f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,17 +49,6 @@ def read_run(directory: Path) -> dict[str, Any]:
     if missing:
         raise XalignError(f"{path}: lacks {', '.join(missing)}; make the run again with --overwrite")
     return run
-
-
-def find_runs(runs: Path) -> Iterator[Path]:
-    """Directories below `runs` that hold a ``run.json``, in sorted order; nothing is looked for inside a run."""
-    if (runs / RUN_FILE).is_file():
-        yield runs
-        return
-    for entry in sorted(runs.iterdir()):
-        # Names that begin with a dot are half-written directories.
-        if entry.is_dir() and not entry.name.startswith("."):
-            yield from find_runs(entry)
 
 
 def read_chain(directory: Path) -> Chain:

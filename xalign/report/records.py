@@ -17,8 +17,8 @@ import numpy as np
 
 from xalign.errors import UsageError, XalignError
 from xalign.naming import BASE
-from xalign.report.lineage import Chain, find_runs, read_chain, read_run
-from xalign.runs import state_of
+from xalign.report.lineage import Chain, read_chain, read_run
+from xalign.runs import find_runs, state_of
 from xalign.storage import read_json
 
 UNALIGNED = "S0W0M0"

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from xalign.errors import UsageError
 
@@ -116,7 +116,8 @@ def to_rich(table: Table) -> Group:
 
     grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, column in enumerate(table.columns):
-        grid.add_column(escape(column), justify="right" if is_number(index, table) else "left")
+        justify: Literal["left", "right"] = "right" if is_number(index, table) else "left"
+        grid.add_column(escape(column), justify=justify, no_wrap=index == 0, overflow="fold")
     for row in table.rows:
         grid.add_row(*(escape(shown(value)) for value in row))
     notes = [Text(f"- {note}", style="dim") for note in table.notes]
