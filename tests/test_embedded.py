@@ -37,7 +37,7 @@ def test_the_embedded_encoder_reads_the_testbed_without_unknown_pieces(code: str
 
 
 def test_the_sentence_loss_brings_translations_together_and_leaves_other_languages_apart(tmp_path: Path) -> None:
-    options = {"steps": 60, "learning_rate": 5e-4, "max_length": 48, "held_out": 300, "eval_pairs": 300}
+    options = {"steps": 120, "learning_rate": 5e-4, "max_length": 48, "held_out": 300, "eval_pairs": 300}
     few = AlignConfig(
         pair="de-en", loss="S1W0M0", output=str(tmp_path / "run"), tracking="none", quiet=True, eval_every=1,
         **{**options, "steps": 1},
