@@ -35,6 +35,15 @@ def start(*arguments: object, launch: str | None = None) -> subprocess.Popen[str
     )  # fmt: skip
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL a process and all that it started, ranks included, and wait for it."""
+    import psutil
+
+    for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+        each.kill()
+    process.wait()
+
+
 def command(launch: str | None) -> list[str]:
     """The words before xalign's own arguments."""
     if launch is None:
