@@ -155,7 +155,7 @@ def test_fine_tuned_encoders_can_be_dropped_after_their_transfer(words: list[str
 
 
 def test_an_unknown_target_lists_those_that_exist(tmp_path: Path, words: list[str]) -> None:
-    with pytest.raises(UsageError, match="align, finetune, transfer, table1"):
+    with pytest.raises(UsageError, match=r"align, finetune, .* table1, table2"):
         grid_of(tmp_path, words).jobs("table9")
 
 

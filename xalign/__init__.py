@@ -10,39 +10,68 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xalign.config import AlignConfig, FinetuneConfig, PretrainConfig, TransferConfig
+    from xalign.config import (
+        AlignConfig,
+        CalibrateConfig,
+        DistancesConfig,
+        FinetuneConfig,
+        GradientsConfig,
+        PretrainConfig,
+        RetrieveConfig,
+        TransferConfig,
+    )
     from xalign.errors import UsageError, XalignError
     from xalign.phases.align import align
+    from xalign.phases.calibrate import calibrate
+    from xalign.phases.distances import distances
     from xalign.phases.finetune import finetune
+    from xalign.phases.gradients import gradients
     from xalign.phases.pretrain import pretrain
+    from xalign.phases.retrieve import retrieve
     from xalign.phases.transfer import transfer
     from xalign.runs import RunResult
 
 _HOMES = {
     "AlignConfig": "xalign.config",
+    "CalibrateConfig": "xalign.config",
+    "DistancesConfig": "xalign.config",
     "FinetuneConfig": "xalign.config",
+    "GradientsConfig": "xalign.config",
     "PretrainConfig": "xalign.config",
+    "RetrieveConfig": "xalign.config",
     "TransferConfig": "xalign.config",
+    "RunResult": "xalign.runs",
     "UsageError": "xalign.errors",
     "XalignError": "xalign.errors",
     "align": "xalign.phases.align",
+    "calibrate": "xalign.phases.calibrate",
+    "distances": "xalign.phases.distances",
     "finetune": "xalign.phases.finetune",
+    "gradients": "xalign.phases.gradients",
     "pretrain": "xalign.phases.pretrain",
+    "retrieve": "xalign.phases.retrieve",
     "transfer": "xalign.phases.transfer",
-    "RunResult": "xalign.runs",
 }
 
 __all__ = [
     "AlignConfig",
+    "CalibrateConfig",
+    "DistancesConfig",
     "FinetuneConfig",
+    "GradientsConfig",
     "PretrainConfig",
+    "RetrieveConfig",
     "RunResult",
     "TransferConfig",
     "UsageError",
     "XalignError",
     "align",
+    "calibrate",
+    "distances",
     "finetune",
+    "gradients",
     "pretrain",
+    "retrieve",
     "transfer",
 ]
 

@@ -13,16 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from xalign.config import GridConfig, build, identity, parse_assignments
-from xalign.config.phases import PHASES
+from xalign.config.registry import PHASES
 from xalign.engine.launch import with_precision
 from xalign.errors import UsageError
 from xalign.model_source import find_model
-from xalign.naming import BASE, align_name, encoder_name, finetune_name, transfer_name
+from xalign.naming import (
+    BASE,
+    align_name,
+    distances_name,
+    encoder_name,
+    finetune_name,
+    gradients_name,
+    retrieve_name,
+    transfer_name,
+)
 from xalign.runs import state_of
 from xalign.storage import read_json
 
-TARGETS = {"align": "align", "finetune": "finetune", "transfer": "transfer", "table1": "transfer"}
-ORDER = ("align", "finetune", "transfer")
+TARGETS = {
+    "align": ("align",),
+    "finetune": ("finetune",),
+    "transfer": ("transfer",),
+    "retrieve": ("retrieve",),
+    "distances": ("distances",),
+    "gradients": ("gradients",),
+    "table1": ("transfer",),
+    "table2": ("retrieve",),
+    "tableC": ("retrieve",),
+    "table3": ("gradients",),
+    "figure1": ("distances",),
+    "all": ("transfer", "retrieve", "distances", "gradients"),
+}
+"""What each table or figure is made from: the phases whose runs, and those they read, it needs."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,20 @@ class Job:
     phase: str
     options: Mapping[str, str]
     needs: str | None = None
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of the matrix: its name, the MODEL argument that finds it, and the run that makes it, if one does."""
+
+    name: str
+    model: str
+    needs: str | None = None
+
+
+def _encoder_of(job: Job) -> str:
+    """The encoder's name in the name of a fine-tuning run."""
+    return job.name.split("/", 3)[3]
 
 
 @dataclass(frozen=True)
@@ -67,15 +103,29 @@ class Grid:
         """
         if target not in TARGETS:
             raise UsageError(f"grid target {target!r} is unknown: choose from {', '.join(TARGETS)}")
-        last = ORDER.index(TARGETS[target])
         align = list(self._align_jobs())
-        found = list(align)
-        if last >= 1:
-            finetune = list(self._finetune_jobs(align))
-            found += finetune
-            if last >= 2:
-                found += self._transfer_jobs(finetune)
-        return found
+        encoders = [Encoder(BASE, self.model), *(self._aligned(job) for job in align)]
+        finetune = list(self._finetune_jobs(encoders))
+        made = {
+            "align": align,
+            "finetune": finetune,
+            "transfer": [self._transfer_job(job) for job in finetune],
+            "retrieve": [self._analysis_job("retrieve", retrieve_name(e.name), e) for e in encoders],
+            "distances": list(self._distances_jobs(encoders, finetune)),
+            "gradients": list(self._gradients_jobs(encoders, finetune)),
+        }
+        known = {job.name: job for jobs in made.values() for job in jobs}
+        wanted: dict[str, Job] = {}
+
+        def add(job: Job) -> None:
+            if job.needs is not None:
+                add(known[job.needs])
+            wanted[job.name] = job
+
+        for phase in TARGETS[target]:
+            for job in made[phase]:
+                add(job)
+        return sorted(wanted.values(), key=lambda job: list(made).index(job.phase))
 
     def _align_jobs(self) -> Iterator[Job]:
         for pair in self.config.pairs:
@@ -84,24 +134,41 @@ class Grid:
                     options = {"pair": pair, "loss": loss, "seed": str(seed), "model": self.model}
                     yield Job(align_name(pair, loss, seed), "align", options)
 
-    def _finetune_jobs(self, align: list[Job]) -> Iterator[Job]:
-        encoders: list[tuple[str, str, str | None]] = [(BASE, self.model, None)]
-        for job in align:
-            lineage = {"pair": job.options["pair"], "loss": job.options["loss"], "align_seed": int(job.options["seed"])}
-            encoders.append((encoder_name(lineage), str(self.runs / job.name), job.name))
+    def _aligned(self, job: Job) -> Encoder:
+        lineage = {"pair": job.options["pair"], "loss": job.options["loss"], "align_seed": int(job.options["seed"])}
+        return Encoder(encoder_name(lineage), str(self.runs / job.name), job.name)
+
+    def _finetune_jobs(self, encoders: list[Encoder]) -> Iterator[Job]:
         for task in self.config.tasks:
             for mode in self.config.modes:
-                for encoder, model, needs in encoders:
-                    options = {"task": task, "mode": mode, "model": model}
-                    yield Job(finetune_name(task, mode, encoder), "finetune", options, needs)
+                for encoder in encoders:
+                    options = {"task": task, "mode": mode, "model": encoder.model}
+                    yield Job(finetune_name(task, mode, encoder.name), "finetune", options, encoder.needs)
 
-    def _transfer_jobs(self, finetune: list[Job]) -> list[Job]:
-        jobs = []
+    def _transfer_job(self, job: Job) -> Job:
+        name = transfer_name(job.options["task"], job.options["mode"], _encoder_of(job))
+        return Job(name, "transfer", {"model": str(self.runs / job.name)}, job.name)
+
+    def _distances_jobs(self, encoders: list[Encoder], finetune: list[Job]) -> Iterator[Job]:
+        for encoder in encoders:
+            yield self._analysis_job("distances", distances_name("encoder", encoder.name), encoder)
         for job in finetune:
-            encoder = job.name.split("/", 3)[3]
-            name = transfer_name(job.options["task"], job.options["mode"], encoder)
-            jobs.append(Job(name, "transfer", {"model": str(self.runs / job.name)}, job.name))
-        return jobs
+            if job.options["mode"] == "full":
+                name = distances_name(job.options["task"], _encoder_of(job))
+                yield Job(name, "distances", {"model": str(self.runs / job.name)}, job.name)
+
+    def _gradients_jobs(self, encoders: list[Encoder], finetune: list[Job]) -> Iterator[Job]:
+        """Aligned encoders, each with its own pair and loss, on the heads that were trained on it frozen."""
+        models = {encoder.name: encoder for encoder in encoders if encoder.name != BASE}
+        for job in finetune:
+            encoder = models.get(_encoder_of(job))
+            if job.options["mode"] == "linear" and encoder is not None:
+                task = job.options["task"]
+                options = {"task": task, "model": encoder.model, "heads": str(self.runs / job.name)}
+                yield Job(gradients_name(task, encoder.name), "gradients", options, job.name)
+
+    def _analysis_job(self, phase: str, name: str, encoder: Encoder) -> Job:
+        return Job(name, phase, {"model": encoder.model}, encoder.needs)
 
     def given(self, job: Job) -> dict[str, Any]:
         """All options of a job as the command line would give them."""
@@ -118,7 +185,7 @@ class Grid:
     def command(self, job: Job, launch: Path | None = None) -> list[str]:
         """The command line that makes a job, alone or as a launch of its own."""
         words = ["xalign", job.phase]
-        if launch is not None and job.phase != "transfer":
+        if launch is not None and job.phase in ("align", "finetune"):
             words = ["accelerate", "launch", "--main_process_port", "0", "--config_file", str(launch), "-m", *words]
         for name, value in job.options.items():
             words += [f"--{name}", value]

@@ -40,6 +40,26 @@ def transfer_name(task: str, mode: str, encoder: str) -> str:
     return f"transfer/{task}/{mode}/{encoder}"
 
 
+def retrieve_name(encoder: str) -> str:
+    """Where the grid keeps the retrieval scores of an encoder."""
+    return f"retrieve/{encoder}"
+
+
+def distances_name(state: str, encoder: str) -> str:
+    """Where the grid keeps distances: of an encoder itself (``encoder``), or as fine-tuned on a task (its name)."""
+    return f"distances/{state}/{encoder}"
+
+
+def gradients_name(task: str, encoder: str) -> str:
+    """Where the grid keeps the gradient cosines of an encoder and a task."""
+    return f"gradients/{task}/{encoder}"
+
+
+def calibrate_name(task: str, mode: str) -> str:
+    """Where the grid keeps a search for learning rates."""
+    return f"calibrate/{task}/{mode}"
+
+
 def runs_directory(output: Path, name: str) -> Path:
     """The runs directory that `output` belongs to: the one above its name in a grid, else its parent."""
     parts = Path(name).parts

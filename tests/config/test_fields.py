@@ -9,7 +9,7 @@ import pytest
 
 from xalign.config import AlignConfig, FinetuneConfig, as_dict, identity
 from xalign.config.fields import MARKS, check, coerce, declaration, option, pick
-from xalign.config.phases import PHASES
+from xalign.config.registry import PHASES
 from xalign.errors import UsageError
 
 

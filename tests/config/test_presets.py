@@ -14,13 +14,13 @@ import yaml
 
 from xalign.config import AlignConfig, FinetuneConfig, TransferConfig, build, parse_assignments, preset_names, show
 from xalign.config.fields import MARKS, Declaration, declaration
-from xalign.config.phases import PHASES
 from xalign.config.presets import read_preset
+from xalign.config.registry import PHASES
 from xalign.errors import UsageError
 
-PAPER_PHASES = ("align", "finetune", "transfer", "grid")
+PAPER_PHASES = ("align", "finetune", "transfer", "retrieve", "distances", "gradients", "calibrate", "grid")
 LINE = re.compile(r"^  (?P<key>\w+):.*?\s# \[(?P<mark>\w+)\]\s*(?P<source>.*)$")
-REQUIRED = {"align": {"pair": "de-en"}, "finetune": {"task": "pos"}}
+REQUIRED = {"align": {"pair": "de-en"}, **{phase: {"task": "pos"} for phase in ("finetune", "gradients", "calibrate")}}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import grid, phases, tools
+from xalign.cli import analyses, grid, phases, tools
 
 app = typer.Typer(
     name="xalign",
@@ -17,6 +17,10 @@ app.command()(phases.align)
 app.command()(phases.finetune)
 app.command()(phases.transfer)
 app.command()(phases.pretrain)
+app.command()(analyses.retrieve)
+app.command()(analyses.distances)
+app.command()(analyses.gradients)
+app.command()(analyses.calibrate)
 app.command()(grid.report)
 app.command()(tools.doctor)
 app.add_typer(grid.grid_app, name="grid")

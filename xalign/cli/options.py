@@ -28,6 +28,7 @@ Accumulation = Annotated[
         help="Micro-batches a step. Exact for W and M; S contrasts only batch-size / accumulation pairs at a time."
     ),
 ]
+EncodedTogether = Annotated[int | None, typer.Option("--batch-size", help="Sentences encoded together.")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of order, masks, negatives and dropout.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16; auto: fp16 on V100, bf16 on newer.")]

@@ -1,5 +1,6 @@
 """Configurations: dataclasses with provenance, presets, and overrides from the command line."""
 
+from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 from xalign.config.fields import Provenance, as_dict, identity
 from xalign.config.phases import (
     LOSSES,
@@ -18,10 +19,14 @@ __all__ = [
     "MODES",
     "TASKS",
     "AlignConfig",
+    "CalibrateConfig",
+    "DistancesConfig",
     "FinetuneConfig",
+    "GradientsConfig",
     "GridConfig",
     "PretrainConfig",
     "Provenance",
+    "RetrieveConfig",
     "TransferConfig",
     "as_dict",
     "build",

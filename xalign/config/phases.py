@@ -192,12 +192,3 @@ class GridConfig:
 
     def __post_init__(self) -> None:
         resolve(self)
-
-
-PHASES: dict[str, type] = {
-    "align": AlignConfig,
-    "finetune": FinetuneConfig,
-    "transfer": TransferConfig,
-    "pretrain": PretrainConfig,
-    "grid": GridConfig,
-}

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import yaml
 
 from xalign.config.fields import MARKS, Provenance, coerce, declaration, pick
-from xalign.config.phases import PHASES
+from xalign.config.registry import PHASES
 from xalign.errors import UsageError
 
 Config = TypeVar("Config")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from xalign.config.fields import declaration, pick
-from xalign.config.phases import PHASES
+from xalign.config.registry import PHASES
 from xalign.errors import UsageError, XalignError
 from xalign.report.records import TransferRecord, Transfers, UnfinishedTransfer
 

@@ -33,9 +33,10 @@ class Corpus:
     treebanks: dict[tuple[str, str], list[Sentence]]
     """(language, split) -> sentences."""
     flores: list[Sentence]
-    """The many-way test set, article by article: sentences ``3n`` to ``3n + 2`` mostly have one topic."""
+    """The many-way test set, article by article: sentences ``3n`` to ``3n + 2`` have one topic, but for the last."""
     parallel: dict[str, list[Sentence]]
-    mono: dict[str, list[Sentence]]
+    mono: dict[str, list[list[Sentence]]]
+    """Language -> paragraphs, each of one topic."""
 
 
 def unseen_concepts(seed: int) -> frozenset[str]:
@@ -90,19 +91,19 @@ def build_corpus(languages: list[str], seed: int) -> Corpus:
             for split, count in TREEBANK_SPLITS.items()
             if split == "test" or language == TRAINED_LANGUAGE
         },
-        flores=into_articles(fresh("flores", FLORES_SENTENCES)),
+        flores=[sentence for article in articles(fresh("flores", FLORES_SENTENCES)) for sentence in article],
         parallel={pair: fresh(f"parallel/{pair}", PARALLEL_PAIRS) for pair in PAIRS},
-        mono={language: fresh(f"mono/{language}", MONO_SENTENCES) for language in languages},
+        mono={language: articles(fresh(f"mono/{language}", MONO_SENTENCES)) for language in languages},
     )
 
 
-def into_articles(sentences: list[Sentence]) -> list[Sentence]:
-    """Reorder sentences so that each run of ``ARTICLE_SENTENCES`` has one topic; the last runs mix what is left."""
+def articles(sentences: list[Sentence]) -> list[list[Sentence]]:
+    """Group sentences by threes of one topic; the last groups are shorter."""
     waiting: dict[str, list[Sentence]] = {}
-    ordered: list[Sentence] = []
+    complete: list[list[Sentence]] = []
     for sentence in sentences:
         article = waiting.setdefault(sentence.topic, [])
         article.append(sentence)
         if len(article) == ARTICLE_SENTENCES:
-            ordered += waiting.pop(sentence.topic)
-    return ordered + [sentence for article in waiting.values() for sentence in article]
+            complete.append(waiting.pop(sentence.topic))
+    return complete + list(waiting.values())

@@ -25,8 +25,10 @@ class Sound:
 FAMILIES = {
     "names": Sound("b d g k l m n p r s t v z", codas="- - - n r s", syllables="2 3"),
     "germanic": Sound("b d f g h k l m n p r s t v st br tr fl gr kl", codas="- n r l s t k nd lt", syllables="1 1 2"),
+    "romance": Sound("b d f g k l m n p r s t v br tr pl", codas="- - - n r s l", syllables="2 2 3"),
     "slavic": Sound("b v g d z k l m n p r s t c x zd pr st vl kr", codas="- - v k n t l x", syllables="1 2 2"),
     "turkic": Sound("b d g k m s t c x y", vowels="a e o u ä ö ü", codas="- l n r k t s", syllables="1 2 2"),
+    "indic": Sound("b d g k l m n p r s t j c h", vowels="a a e i o u", codas="- - r n l t", syllables="1 2 2"),
     "sinitic": Sound("g d b s j k t h m n", codas="- - n k l", syllables="2"),
 }
 """Stocks of roots that several languages draw on. A language has the root of a concept from a stock when the
@@ -101,7 +103,7 @@ LANGUAGES = {
             homographs={"ending.inf": "ending.p", "pron.that": "det.that"},
         ),
         Typology(
-            "eng", "SVO", {"germanic": 0.75}, Sound("b c d f g h k l m n p r s t w y st pl"),
+            "eng", "SVO", {"germanic": 0.65, "romance": 0.3}, Sound("b c d f g h k l m n p r s t w y st pl"),
             letters={"x": "sh", "c": "ch", "k": "c"}, articles=True, persons="3s", zero_derivation=True,
             question="inversion", contractions=frozenset((("aux.will", "part.not"), ("aux.can", "part.not"))),
             homographs={"ending.3s": "ending.plural", "sconj.that": "det.that", "pron.that": "det.that"},
@@ -127,10 +129,54 @@ LANGUAGES = {
             question="none", drops_pronouns=True,
         ),
         Typology(
+            "hin", "SOV", {"indic": 0.75}, Sound("b d g k l m n p r s t j c h v"), genders=2,
+            agreement=frozenset(("adj",)), persons="all", cases=CASES, particles=True, postpositions=True,
+            owner_first=True, infinitive=True, marked_present=True, question="none", drops_pronouns=True,
+        ),
+        Typology(
+            "zho", "SVO", {"sinitic": 0.7}, Sound("g d b s j k t h m n x l", codas="- - n", syllables="1 2 2"),
+            spaces=False, owner_first=True, plural_after_number=False, copula=True, drops_pronouns=True,
+        ),
+        Typology(
+            "spa", "SVO", {"romance": 0.8}, FAMILIES["romance"], changes={"f": "h", "ü": "u"},
+            letters={"k": "c", "x": "ch", "j": "ll"}, articles=True, genders=2, agreement=frozenset(("adj", "det")),
+            persons="all", adjective_after=True, infinitive=True, future="suffix", question="none",
+            drops_pronouns=True, contractions=frozenset((("adp.to", "det.def"), ("adp.of", "det.def"))),
+        ),
+        Typology(
             "rus", "SVO", {"slavic": 0.85}, Sound("b v g d z k l m n p r s t c x gr sl", codas="- k n r t v m"),
             genders=3, agreement=frozenset(("adj",)), persons="all", cases=frozenset((*CASES, "oblique")),
             infinitive=True, marked_present=True, copula=False, question="none", drops_pronouns=True,
             homographs={"ending.oblique": "ending.owner"},
+        ),
+        Typology(
+            "lit", "SVO", {"slavic": 0.3}, Sound("b d g k l m n p r s t v z j x", codas="- - s s r n k"),
+            changes={"c": "x", "o": "uo"}, letters={"x": "š", "z": "ž", "c": "č"}, genders=2,
+            agreement=frozenset(("adj",)), persons="all", cases=frozenset((*CASES, "oblique")), owner_first=True,
+            infinitive=True, future="suffix", question="none", drops_pronouns=True,
+        ),
+        Typology(
+            "kas", "V2", {"indic": 0.55}, Sound("b d g k l m n p r s t z c y", vowels="a e i o u ä ü"),
+            changes={"e": "ü", "g": "k"}, genders=2, agreement=frozenset(("adj",)), persons="all",
+            cases=frozenset((*CASES, "oblique")), postpositions=True, owner_first=True, infinitive=True,
+            negation="after", drops_pronouns=True,
+        ),
+        Typology(
+            "fra", "SVO", {"romance": 0.7, "germanic": 0.15}, Sound("b d f g l m n p r s t v z x j br pl"),
+            changes={"k": "x", "u": "ü"}, letters={"x": "ch", "ü": "u", "u": "ou", "k": "qu"}, articles=True,
+            genders=2, agreement=frozenset(("adj", "det")), persons="all", adjective_after=True, infinitive=True,
+            question="inversion", negation="after",
+            contractions=frozenset((("adp.to", "det.def"), ("adp.of", "det.def"))),
+        ),
+        Typology(
+            "bul", "SVO", {"slavic": 0.75}, Sound("b v g d z k l m n p r s t c x zd sv", codas="- n r t v x"),
+            changes={"x": "c", "e": "a"}, articles=True, genders=3, agreement=frozenset(("adj", "det")),
+            persons="all", drops_pronouns=True, homographs={"sconj.that": "part.question"},
+        ),
+        Typology(
+            "heb", "SVO", {}, Sound("b g d h v z t y k l m n s p c r x", codas="- n r l m t k"), articles=True,
+            genders=2, agreement=frozenset(("adj",)), persons="all", adjective_after=True, infinitive=True,
+            future="suffix", copula=False, question="none", drops_pronouns=True,
         ),
     )
 }

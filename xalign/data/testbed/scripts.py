@@ -18,6 +18,15 @@ HANGUL_VOWELS = {"a": 0, "e": 5, "i": 20, "o": 8, "u": 13, "ä": 1, "ö": 11, "�
 HANGUL_CODAS = {"k": 1, "g": 1, "n": 4, "t": 7, "d": 7, "l": 8, "r": 8, "m": 16, "p": 17, "b": 17, "f": 17, "s": 19}
 HANGUL_NO_ONSET = 11
 
+DEVANAGARI = dict(zip("kgcjtdnpbmyrlvsxhfzw", ("क", "ग", "च", "ज", "त", "द", "न", "प", "ब", "म", "य", "र", "ल", "व",
+                                                 "स", "श", "ह", "फ", "झ", "ब"), strict=True))  # fmt: skip
+DEVANAGARI_VOWELS = dict(zip("aeiouäöü", "अएइओउऐऔऊ", strict=True))
+DEVANAGARI_SIGNS = dict(zip("aeiouäöü", ("", "े", "ि", "ो", "ु", "ै", "ौ", "ू"), strict=True))
+VIRAMA = "्"
+HEBREW = dict(zip("bgdhvztyklmnspcrxfjw", "בגדהוזטיכלמנספצרשפגו", strict=True))
+HEBREW_VOWELS = {"o": "ו", "u": "ו", "i": "י", "ö": "ו", "ü": "ו"}
+SILENT_ALEF = "א"
+
 KANA = {
     "": "あいうえお",
     "k": "かきくけこ",
@@ -39,7 +48,11 @@ KATAKANA_OFFSET = 0x60
 IDEOGRAPHS_FROM, IDEOGRAPHS = 0x4E00, 1200
 """A syllable is written by one of the first ideographs of the Unicode block, chosen by a hash of its sound."""
 
-PUNCTUATION = {"Jpan": {",": "、", ".": "。", "?": "？"}}
+PUNCTUATION = {
+    "Jpan": {",": "、", ".": "。", "?": "？"},
+    "Hans": {",": "，", ".": "。", "?": "？"},
+    "Deva": {".": "।"},
+}
 
 
 def spell(script: str, root: Iterable[Syllable], ending: Iterable[Syllable], letters: Mapping[str, str]) -> str:
@@ -48,6 +61,12 @@ def spell(script: str, root: Iterable[Syllable], ending: Iterable[Syllable], let
         return "".join(map(hangul, (*root, *ending)))
     if script == "Jpan":
         return "".join(map(ideograph, root)) + kana(ending)
+    if script == "Hans":
+        return "".join(map(ideograph, (*root, *ending)))
+    if script == "Deva":
+        return "".join(map(devanagari, (*root, *ending)))
+    if script == "Hebr":
+        return "".join(map(hebrew, (*root, *ending)))
     alphabet = {**(CYRILLIC if script == "Cyrl" else {}), **letters}
     return "".join(alphabet.get(sound, sound) for syllable in (*root, *ending) for sound in "".join(syllable))
 
@@ -68,6 +87,21 @@ def kana(syllables: Iterable[Syllable], *, katakana: bool = False) -> str:
         if coda:
             text += "ん" if coda in "nm" else _mora(coda, "u")
     return "".join(chr(ord(letter) + KATAKANA_OFFSET) for letter in text) if katakana else text
+
+
+def devanagari(syllable: Syllable) -> str:
+    """A cluster joined by virama with its vowel sign, an independent vowel without one; a coda has no vowel."""
+    onset, vowel, coda = syllable
+    start = VIRAMA.join(DEVANAGARI[sound] for sound in onset)
+    voiced = start + DEVANAGARI_SIGNS[vowel] if start else DEVANAGARI_VOWELS[vowel]
+    return voiced + "".join(DEVANAGARI[sound] + VIRAMA for sound in coda)
+
+
+def hebrew(syllable: Syllable) -> str:
+    """Consonants alone, but for high and round vowels; a vowel without a consonant before it rests on an alef."""
+    onset, vowel, coda = syllable
+    start = "".join(HEBREW[sound] for sound in onset) or SILENT_ALEF
+    return start + HEBREW_VOWELS.get(vowel, "") + "".join(HEBREW[sound] for sound in coda)
 
 
 def ideograph(syllable: Syllable) -> str:

@@ -20,7 +20,7 @@ from xalign.data.testbed.words import Lexicon, relatedness
 from xalign.errors import UsageError
 from xalign.storage import cache_directory, locked, replacing_directory, write_json
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the bytes change, so that a cached testbed of an older version is never taken for this one."""
 
 SEED = 13
@@ -159,16 +159,18 @@ class _Writer:
             self._put(f"muse/{short}-en.txt", "".join(f"{translation} {word}\n" for word, translation in entries))
 
     def _mono(self) -> None:
-        """One sentence a line. Scripts without spaces have them in some lines, as in text for learners.
+        """One paragraph a line. Scripts without spaces have them in some lines, as in text for learners.
 
         There an encoder sees such words by themselves, as it does again when words are tagged.
         """
-        for code, sentences in self._corpus.mono.items():
+        for code, paragraphs in self._corpus.mono.items():
             realizer = self._realizers[code]
-            lines = [
-                realizer.text(realizer.tokens(sentence), spaced=number % SPACED_EVERY == 0) + "\n"
-                for number, sentence in enumerate(sentences)
-            ]
+            spaces = self._lexicons[code].typology.spaces
+            lines: list[str] = []
+            for number, paragraph in enumerate(paragraphs):
+                spaced = spaces or number % SPACED_EVERY == 0
+                texts = [realizer.text(realizer.tokens(sentence), spaced=spaced) for sentence in paragraph]
+                lines.append((" " if spaced else "").join(texts) + "\n")
             self._put(f"mono/{find(code).short}.txt.xz", lzma.compress("".join(lines).encode(), preset=1))
 
     def _description(self, seed: int) -> dict[str, Any]:

@@ -1,0 +1,18 @@
+"""Every phase and analysis by name: where its options are."""
+
+from __future__ import annotations
+
+from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
+from xalign.config.phases import AlignConfig, FinetuneConfig, GridConfig, PretrainConfig, TransferConfig
+
+PHASES: dict[str, type] = {
+    "align": AlignConfig,
+    "finetune": FinetuneConfig,
+    "transfer": TransferConfig,
+    "pretrain": PretrainConfig,
+    "retrieve": RetrieveConfig,
+    "distances": DistancesConfig,
+    "gradients": GradientsConfig,
+    "calibrate": CalibrateConfig,
+    "grid": GridConfig,
+}
