@@ -19,6 +19,9 @@ RETRIEVAL_GROUPS = {
 }
 """The 26 pairs of Table 2 in its seven groups."""
 RETRIEVAL_PAIRS = tuple(pair for pairs in RETRIEVAL_GROUPS.values() for pair in pairs)
+ENGLISH_PAIRS = tuple(f"{language}-eng" for language in LANGUAGES if language != "eng")
+MEASURED_PAIRS = tuple(dict.fromkeys((*RETRIEVAL_PAIRS, *ENGLISH_PAIRS)))
+"""The pairs of Table 2, and English with every target, which predictors of transfer need."""
 LAYERS = ("1/3", "2/3", "1/1")
 PROTOCOLS = ("checkpoint", "along-finetuning")
 
@@ -36,7 +39,7 @@ class AnalysisOptions(RunOptions):
 class RetrieveConfig(AnalysisOptions):
     """Sentence retrieval on FLORES-200: Table 2 and appendix C."""
 
-    pairs: tuple[str, ...] = option(RETRIEVAL_PAIRS, "language pairs", mark="paper", source="table 2")
+    pairs: tuple[str, ...] = option(MEASURED_PAIRS, "language pairs", mark="paper", source="table 2, and English")
     pooling: str = option("mean", "over non-special tokens", choices=("mean", "cls"), mark="paper", source="§5.1")
     max_sentences: int | None = option(None, "the first so many sentences of FLORES-200 devtest", low=2)
     csls_neighbours: int = option(10, "neighbours of CSLS", low=1, mark="lineage", source="Conneau et al. 2018")
@@ -48,7 +51,7 @@ class RetrieveConfig(AnalysisOptions):
 class DistancesConfig(AnalysisOptions):
     """Cosine distances of translated sentences and words: Figure 1."""
 
-    pairs: tuple[str, ...] = option(RETRIEVAL_PAIRS, "language pairs", mark="paper", source="table 2")
+    pairs: tuple[str, ...] = option(MEASURED_PAIRS, "language pairs", mark="paper", source="table 2, and English")
     layers: tuple[str, ...] = option(LAYERS, "k of hidden_states[k], or shares of the depth", mark="paper")
     pooling: str = option("mean", "over non-special tokens", choices=("mean", "cls"), mark="paper", source="§5.1")
     max_sentences: int | None = option(None, "the first so many sentences of FLORES-200 devtest", low=2)
@@ -84,8 +87,15 @@ class CalibrateConfig(RunOptions):
 
     task: str = option(help="downstream task", choices=TASKS)
     mode: str = option("full", "train everything, or a head on the frozen encoder", choices=("full", "linear"))
-    learning_rates: tuple[float, ...] = option((), "candidate rates of the encoder; empty = by the mode", low=0)
-    head_learning_rates: tuple[float, ...] = option((), "candidate rates of the head; empty = by the mode", low=0)
+    learning_rates: tuple[float, ...] | None = option(
+        None, "candidate rates of the encoder", low=0, by={"full": (1e-5, 2e-5, 5e-5), "linear": (0.0,)}
+    )
+    head_learning_rates: tuple[float, ...] | None = option(
+        None,
+        "candidate rates of the head",
+        low=0,
+        by={"linear": (1e-4, 1e-3, 1e-2), "pos-full": (1e-4, 1e-3), "topic-full": (2e-5, 1e-3)},
+    )
     seeds: tuple[int, ...] = option((15, 33, 42), "models for each candidate", low=0)
     epochs: int = option(15, "passes over the training data", low=1, mark="paper", source="appendix B")
     max_sentences: int | None = option(None, "cap on the training data", low=1)

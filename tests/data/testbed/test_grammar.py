@@ -86,7 +86,8 @@ def test_verb_second_keeps_its_place_after_a_fronted_adverb_and_the_infinitive_g
 
 def test_only_languages_with_articles_write_them(realizers: dict[str, Realizer]) -> None:
     sentence = single(Clause(DOER, "health.verb.08"))
-    assert {code for code in LANGUAGES if "DET" in tags(realizers[code], sentence)} == {"deu", "eng"}
+    with_articles = {code for code, typology in LANGUAGES.items() if typology.articles}
+    assert {code for code in LANGUAGES if "DET" in tags(realizers[code], sentence)} == with_articles
 
 
 def test_adpositions_are_words_before_or_after_the_noun_or_endings(realizers: dict[str, Realizer]) -> None:
@@ -131,7 +132,7 @@ def test_contractions_are_one_token_of_two_words(realizers: dict[str, Realizer])
     assert contraction.surface != "".join(word.form for word in contraction.words)
 
 
-def test_japanese_has_no_spaces_and_the_others_none_before_punctuation(
+def test_scripts_without_spaces_have_none_and_the_others_none_before_punctuation(
     realizers: dict[str, Realizer], sentences: list[Sentence]
 ) -> None:
     for code, realizer in realizers.items():

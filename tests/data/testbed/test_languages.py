@@ -18,6 +18,9 @@ LETTER_NAMES = {
     "Cyrl": ("CYRILLIC",),
     "Hang": ("HANGUL",),
     "Jpan": ("CJK", "HIRAGANA", "KATAKANA"),
+    "Hans": ("CJK",),
+    "Deva": ("DEVANAGARI",),
+    "Hebr": ("HEBREW",),
 }
 
 
@@ -79,7 +82,7 @@ def test_zero_derivation_makes_a_noun_and_a_verb_alike_and_an_ending_keeps_them_
 def test_relatedness_is_near_the_smaller_share_of_a_common_family_and_zero_without_one(
     lexicons: dict[str, Lexicon],
 ) -> None:
-    for first, second in (("deu", "eng"), ("kaz", "rus"), ("jpn", "kor")):
+    for first, second in (("deu", "eng"), ("kaz", "rus"), ("jpn", "kor"), ("rus", "bul"), ("hin", "kas")):
         shares = [LANGUAGES[first].stocks, LANGUAGES[second].stocks]
         (family,) = shares[0].keys() & shares[1].keys()
         expected = min(share[family] for share in shares)
@@ -115,6 +118,17 @@ def test_another_seed_gives_other_words() -> None:
 def test_hangul_composes_one_block_for_a_syllable() -> None:
     assert scripts.hangul(("h", "a", "n")) == "한"
     assert scripts.hangul(("", "o", "")) == "오"
+
+
+def test_devanagari_joins_clusters_and_leaves_codas_without_a_vowel() -> None:
+    assert scripts.devanagari(("k", "a", "")) == "क"
+    assert scripts.devanagari(("", "o", "n")) == "ओन्"
+    assert scripts.devanagari(("sk", "i", "")) == "स्कि"
+
+
+def test_hebrew_writes_consonants_and_only_some_vowels() -> None:
+    assert scripts.hebrew(("m", "a", "l")) == "מל"
+    assert scripts.hebrew(("", "o", "r")) == "אור"
 
 
 def test_kana_follows_the_rows_of_the_syllabary() -> None:
