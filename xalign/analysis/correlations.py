@@ -1,0 +1,170 @@
+"""Rank correlations between what was measured on a model and how well it transfers, with what they are worth.
+
+A *unit* is one model in one target language. Units are not independent: languages are tested on every model, and
+models of one alignment pair resemble each other. So p-values permute within pairs, intervals resample languages, and
+leaving out one pair at a time shows whether a single pair carries the correlation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 2000
+SEED = 42
+LEVEL = 0.95
+FEWEST_UNITS = 4
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's ρ with its interval over languages, its permutation p-value, and its range without one pair each."""
+
+    rho: float
+    low: float
+    high: float
+    p_value: float
+    without_pair_low: float | None
+    without_pair_high: float | None
+    units: int
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, ties sharing the mean of theirs: (n,) or (draws, n) along the last axis."""
+    ordered = np.sort(values, axis=-1)
+    if values.ndim == 1:
+        first = np.searchsorted(ordered, values, side="left")
+        last = np.searchsorted(ordered, values, side="right")
+        return (first + last + 1) / 2
+    return np.stack([ranks(row) for row in values])
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's ρ of two (n,) arrays; NaN where one of them is constant."""
+    a, b = ranks(np.asarray(first, dtype=float)), ranks(np.asarray(second, dtype=float))
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale > 0 else float("nan")
+
+
+def correlate(
+    predictor: Sequence[float],
+    outcome: Sequence[float],
+    *,
+    pairs: Sequence[str],
+    languages: Sequence[str],
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Correlation | None:
+    """Correlate a predictor with an outcome over units.
+
+    Args:
+        predictor, outcome: one value a unit.
+        pairs: the alignment pair of each unit's model.
+        languages: the target language of each unit.
+
+    Returns:
+        None with fewer than `FEWEST_UNITS` units, or where predictor or outcome is constant.
+    """
+    x, y = np.asarray(predictor, dtype=float), np.asarray(outcome, dtype=float)
+    rho = spearman(x, y) if len(x) >= FEWEST_UNITS else float("nan")
+    if np.isnan(rho):
+        return None
+    sampled = [spearman(x[rows], y[rows]) for rows in resampled_languages(languages, draws=draws, seed=seed)]
+    low, high = np.nanquantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    without = [spearman(x[kept], y[kept]) for kept in _without_each(pairs) if kept.sum() >= FEWEST_UNITS]
+    without = [value for value in without if not np.isnan(value)]
+    return Correlation(
+        rho=rho,
+        low=float(low),
+        high=float(high),
+        p_value=permutation_p_value(x, y, pairs, draws=draws, seed=seed),
+        without_pair_low=min(without, default=None),
+        without_pair_high=max(without, default=None),
+        units=len(x),
+    )
+
+
+def permutation_p_value(
+    x: np.ndarray, y: np.ndarray, pairs: Sequence[str], *, draws: int = DRAWS, seed: int = SEED
+) -> float:
+    """Two-sided p-value of ρ = 0: outcomes are permuted among the units of one alignment pair.
+
+    The observed arrangement counts as one of the permutations, so the smallest value is 1 / (draws + 1).
+    """
+    random = np.random.default_rng([seed, 1])
+    observed = abs(spearman(x, y))
+    members = [np.flatnonzero(np.asarray(pairs) == pair) for pair in dict.fromkeys(pairs)]
+    beyond = 0
+    for _ in range(draws):
+        shuffled = y.copy()
+        for rows in members:
+            shuffled[rows] = y[random.permutation(rows)]
+        beyond += abs(spearman(x, shuffled)) >= observed - 1e-12
+    return (beyond + 1) / (draws + 1)
+
+
+def difference_of_correlations(
+    first: Sequence[float],
+    second: Sequence[float],
+    outcome: Sequence[float],
+    *,
+    languages: Sequence[str],
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> tuple[float, float, float] | None:
+    """How much better the first predictor ranks the outcome: |ρ₁| - |ρ₂| with its interval over languages.
+
+    Returns:
+        (estimate, low, high), or None where a correlation does not exist.
+    """
+    a, b, y = (np.asarray(values, dtype=float) for values in (first, second, outcome))
+    estimate = abs(spearman(a, y)) - abs(spearman(b, y))
+    if len(y) < FEWEST_UNITS or np.isnan(estimate):
+        return None
+    sampled = [
+        abs(spearman(a[rows], y[rows])) - abs(spearman(b[rows], y[rows]))
+        for rows in resampled_languages(languages, draws=draws, seed=seed)
+    ]
+    low, high = np.nanquantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return estimate, float(low), float(high)
+
+
+def language_permutation_p_value(x: np.ndarray, y: np.ndarray, *, draws: int = DRAWS, seed: int = SEED) -> float:
+    """Two-sided p-value of the mean ρ over models when languages change places in all models at once.
+
+    Args:
+        x: (languages,) a property of the languages, such as their proximity, or (models, languages).
+        y: (models, languages) the outcomes.
+    """
+    random = np.random.default_rng([seed, 2])
+    rows = np.broadcast_to(x, y.shape)
+    observed = abs(mean_correlation(rows, y))
+    beyond = 0
+    for _ in range(draws):
+        order = random.permutation(y.shape[1])
+        beyond += abs(mean_correlation(rows[:, order], y)) >= observed - 1e-12
+    return (beyond + 1) / (draws + 1)
+
+
+def mean_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """The mean over rows of Spearman's ρ, rows without one left out; 0 without any."""
+    each = [spearman(first, second) for first, second in zip(x, y, strict=True)]
+    each = [value for value in each if not np.isnan(value)]
+    return float(np.mean(each)) if each else 0.0
+
+
+def resampled_languages(languages: Sequence[str], *, draws: int, seed: int) -> list[np.ndarray]:
+    """Rows of the units of resampled languages, one array a draw: a language comes with all its models, or not."""
+    random = np.random.default_rng([seed, 0])
+    names = list(dict.fromkeys(languages))
+    rows = {name: np.flatnonzero(np.asarray(languages) == name) for name in names}
+    picks = random.integers(0, len(names), (draws, len(names)))
+    return [np.concatenate([rows[names[index]] for index in draw]) for draw in picks]
+
+
+def _without_each(pairs: Sequence[str]) -> list[np.ndarray]:
+    names = list(dict.fromkeys(pairs))
+    return [np.asarray(pairs) != name for name in names] if len(names) > 1 else []
