@@ -32,21 +32,24 @@ class Correlation:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, ties sharing the mean of theirs: (n,) or (draws, n) along the last axis."""
-    ordered = np.sort(values, axis=-1)
-    if values.ndim == 1:
-        first = np.searchsorted(ordered, values, side="left")
-        last = np.searchsorted(ordered, values, side="right")
-        return (first + last + 1) / 2
-    return np.stack([ranks(row) for row in values])
+    """Ranks from 1, ties sharing the mean of theirs: (n,)."""
+    ordered = np.sort(values)
+    below, upto = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    mean: np.ndarray = (below + upto + 1) / 2
+    return mean
+
+
+def unit_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks, centred and of length 1, so that Spearman's ρ is a dot product; NaN for a constant array."""
+    centred = ranks(np.asarray(values, dtype=float))
+    centred = centred - centred.mean()
+    length = np.sqrt(centred @ centred)
+    return centred / length if length > 0 else np.full_like(centred, np.nan)
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's ρ of two (n,) arrays; NaN where one of them is constant."""
-    a, b = ranks(np.asarray(first, dtype=float)), ranks(np.asarray(second, dtype=float))
-    a, b = a - a.mean(), b - b.mean()
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else float("nan")
+    return float(unit_ranks(first) @ unit_ranks(second))
 
 
 def correlate(
@@ -95,14 +98,16 @@ def permutation_p_value(
     The observed arrangement counts as one of the permutations, so the smallest value is 1 / (draws + 1).
     """
     random = np.random.default_rng([seed, 1])
-    observed = abs(spearman(x, y))
+    # A permutation leaves the set of ranks as it is, so they are computed once.
+    first, second = (unit_ranks(values) for values in (x, y))
+    observed = abs(first @ second)
     members = [np.flatnonzero(np.asarray(pairs) == pair) for pair in dict.fromkeys(pairs)]
     beyond = 0
     for _ in range(draws):
-        shuffled = y.copy()
+        shuffled = second.copy()
         for rows in members:
-            shuffled[rows] = y[random.permutation(rows)]
-        beyond += abs(spearman(x, shuffled)) >= observed - 1e-12
+            shuffled[rows] = second[random.permutation(rows)]
+        beyond += abs(first @ shuffled) >= observed - 1e-12
     return (beyond + 1) / (draws + 1)
 
 

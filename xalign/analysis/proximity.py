@@ -7,6 +7,7 @@ that is not in it has no proximity of these kinds.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -71,11 +72,12 @@ def nearest(proximities: list[float | None]) -> float | None:
 
 
 def proximity(measure: str, first: str, second: str, *, known: dict[frozenset[str], float] | None = None,
-              subwords: dict[str, set[int]] | None = None) -> float | None:  # fmt: skip
+              subwords: Mapping[str, set[int]] | None = None) -> float | None:  # fmt: skip
     """One of `MEASURES` between two languages by code; None where it is not known."""
     if measure == "relatedness":
         return 1.0 if first == second else (known or {}).get(frozenset((first, second)))
     if measure == "subwords":
-        return subword_overlap(subwords[first], subwords[second]) if subwords else None
+        both = subwords and first in subwords and second in subwords
+        return subword_overlap(subwords[first], subwords[second]) if subwords and both else None
     compare = {"kinship": kinship, "script": same_script, "typology": typological_similarity}[measure]
     return compare(find(first), find(second))
