@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs/$(PRESET)
 PRESET ?= paper
+WORKERS ?= 1
 DATA ?=
 MODEL ?=
 
@@ -10,14 +11,16 @@ BIN := $(VENV)/bin
 # DeepSpeed looks for ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(VENV)/.installed
-INPUTS = $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
+GRID := $(BIN)/xalign grid run
+REPORT := $(BIN)/xalign report
+WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --runs "$(RUNS)" --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 test lint ui clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 tables figures report test lint ui clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) PYTHON=$(PYTHON) VENV=$(VENV)"
+	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) WORKERS=$(WORKERS)"
 
 venv: $(INSTALLED) ## the virtual environment, with xalign and what its tests need
 
@@ -26,18 +29,45 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	@touch $@
 
-demo: $(INSTALLED) ## the experiment in miniature, offline, within minutes: align, fine-tune, transfer, Table 1
-	$(BIN)/xalign grid run table1 --preset demo --runs runs/demo --workers 2
-	$(BIN)/xalign report table1 --runs runs/demo
-	@echo "The table is runs/demo/report/table1.csv (.md, .tex). Next:"
+demo: $(INSTALLED) ## the experiment in miniature, offline: align, fine-tune, transfer, measure, every table and figure
+	$(GRID) all --preset demo --runs runs/demo --workers 2
+	$(REPORT) all --runs runs/demo
+	$(REPORT) table1 --runs runs/demo
+	@echo "Open runs/demo/report/index.html: every table and figure, each with the command that makes it. Next:"
 	@echo "  make ui RUNS=runs/demo                                the runs in MLflow, at http://127.0.0.1:5000"
-	@echo "  $(BIN)/xalign grid status table1 --preset demo --runs runs/demo"
+	@echo "  $(BIN)/xalign grid status all --preset demo --runs runs/demo"
 	@echo "  $(BIN)/xalign doctor --data DATA --model MODEL        what your own data and model still lack"
-	@echo "  make table1 PRESET=paper DATA=... MODEL=...           the paper's table"
+	@echo "  make report PRESET=paper DATA=... MODEL=...           the paper's tables and figures"
 
 table1: $(INSTALLED) ## Table 1 on your data: make table1 PRESET=paper DATA=... MODEL=... RUNS=...
-	$(BIN)/xalign grid run table1 --preset "$(PRESET)" $(INPUTS) --runs "$(RUNS)"
-	$(BIN)/xalign report table1 --runs "$(RUNS)"
+	$(GRID) table1 $(WITH)
+	$(REPORT) table1 --runs "$(RUNS)"
+
+table2: $(INSTALLED) ## Table 2: sentence retrieval of the 26 language pairs
+	$(GRID) table2 $(WITH)
+	$(REPORT) table2 --runs "$(RUNS)"
+
+tableC: $(INSTALLED) ## appendix C: recall at 5 and at 10
+	$(GRID) tableC $(WITH)
+	$(REPORT) tableC-top5 --runs "$(RUNS)"
+	$(REPORT) tableC-top10 --runs "$(RUNS)"
+
+table3: $(INSTALLED) ## Table 3: gradients of tasks against those of alignment
+	$(GRID) table3 $(WITH)
+	$(REPORT) table3 --runs "$(RUNS)"
+	$(REPORT) gradients --runs "$(RUNS)"
+
+figure1: $(INSTALLED) ## Figure 1: embedding distances by layer
+	$(GRID) figure1 $(WITH)
+	$(REPORT) figure1 --runs "$(RUNS)"
+
+tables: table1 table2 tableC table3 ## every table
+
+figures: figure1 table3 ## every figure
+
+report: $(INSTALLED) ## everything: all runs that are missing, all tables and figures, and one page with them
+	$(GRID) all $(WITH)
+	$(REPORT) all --runs "$(RUNS)"
 
 test: $(INSTALLED) ## the test suite
 	$(BIN)/python -m pytest
