@@ -9,27 +9,36 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from xalign.analysis.distances import Distances, average, mean_interval, translation_distances
+from xalign.analysis.distances import Distances, translation_distances
 from xalign.analysis.retrieval import unit_rows
 from xalign.analysis.vectors import Vectorizer, open_vectors
 from xalign.config import DistancesConfig
 from xalign.data.dictionaries import WordPairs, dictionary_files, keep_encodable, load_word_pairs
 from xalign.data.languages import Language
 from xalign.data.layout import DataDirectory
-from xalign.encoder import load_encoder
+from xalign.encoder import Encoder, load_encoder
 from xalign.engine import launch
 from xalign.errors import UsageError, XalignError
 from xalign.frozen_features import Encoding
 from xalign.hidden_states import resolve_layer
 from xalign.naming import distances_name, runs_directory
-from xalign.phases.csv_files import Value, write_csv
+from xalign.phases.distance_files import (
+    BY_SEED,
+    CENTRED,
+    PLAIN,
+    UNSEEN,
+    Cell,
+    means,
+    write_cells,
+    write_seeds,
+)
 from xalign.phases.flores_pairs import (
     ChosenPairs,
     Pair,
@@ -41,16 +50,10 @@ from xalign.phases.flores_pairs import (
 )
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.phases.measured_model import ENCODER, MeasuredModel, measured_model
-from xalign.runs import Run, RunResult, completed, open_run, run_key
+from xalign.runs import RunResult, completed, open_run, run_key
 from xalign.tracking import following
 
-COLUMNS = (
-    "level", "source", "target", "layer", "model_state", "distance", "nontranslation", "normalised", "low", "high",
-)  # fmt: skip
-SEED_COLUMNS = ("level", "source", "target", "layer", "seed", "distance", "nontranslation", "normalised")
-PLAIN, CENTRED, UNSEEN = "distances.csv", "distances-centred.csv", "distances-unseen.csv"
-Row = tuple[Value, ...]
-Cell = tuple[str, Pair, int]  # level, pair, layer
+Found = dict[str, dict[Cell, list[Distances]]]  # file → cell → distances by seed
 
 
 def distances(config: DistancesConfig) -> RunResult:
@@ -86,19 +89,23 @@ def distances(config: DistancesConfig) -> RunResult:
     )
     if not config.overwrite and (done := completed(Path(config.output), run_key("distances", config, inputs))):
         return done
-    texts = _load(config, data, chosen, topics)
+    first, *others = model.encoders.values()
+    encoder = load_encoder(first)
+    plan = _plan(config, data, chosen, topics, encoder)
     name = distances_name(model.task or ENCODER, model.encoder)
     with open_run(config, "distances", name, model.lineage, inputs) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
             run.write("environment.json", launch.environment(None, config.precision))
-            found = _Measurements()
-            for seed, source in model.encoders.items():
-                vectorizer = Vectorizer(load_encoder(source), _encoding(config), config.max_length, config.pooling)
-                _measure(found, config, model, texts, vectorizer)
-                if not config.quiet:
-                    print(f"{model.state}  {seed}  {len(chosen.pairs)} pairs at layers {found.layers}")
-            return run.finish(_write(run, model, texts, found) | {"missing_pairs": chosen.missing})
+            found: Found = defaultdict(lambda: defaultdict(list))
+            _measure(found, config, model, plan, encoder)
+            for source in others:
+                _measure(found, config, model, plan, load_encoder(source))
+            for file, cells in found.items():
+                write_cells(run.directory / file, cells, model.state)
+            if others:
+                write_seeds(run.directory / BY_SEED, found[PLAIN], list(model.encoders))
+            return run.finish(means(found[PLAIN]) | _labels(model, plan, data) | {"missing_pairs": chosen.missing})
 
 
 def _topic_files(data: DataDirectory, model: MeasuredModel) -> list[Path]:
@@ -114,18 +121,20 @@ def _topic_files(data: DataDirectory, model: MeasuredModel) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class _Texts:
-    """What is encoded, and which sentences topic models have seen: `unseen` are the others."""
+class _Plan:
+    """What is measured: texts, layers, how many sentences there are, and which of them topic models have not seen."""
 
-    data: Path
     pairs: list[Pair]
+    layers: list[int]
     sentences: dict[Language, list[str]]
-    words: dict[Pair, WordPairs | None]
-    unseen: np.ndarray
     count: int
+    unseen: np.ndarray
+    words: dict[Pair, tuple[WordPairs, int]]  # and how many of them the tokenizer cannot encode
 
 
-def _load(config: DistancesConfig, data: DataDirectory, chosen: ChosenPairs, topics: list[Path]) -> _Texts:
+def _plan(
+    config: DistancesConfig, data: DataDirectory, chosen: ChosenPairs, topics: list[Path], encoder: Encoder
+) -> _Plan:
     sentences = load_translations(chosen.files, config.max_sentences)
     count = len(next(iter(sentences.values())))
     seen = seen_by_topic_models(topics, config.max_sentences) if topics else []
@@ -133,108 +142,58 @@ def _load(config: DistancesConfig, data: DataDirectory, chosen: ChosenPairs, top
     if len(unseen) < 2:
         raise XalignError(f"{topics[1].parent}: holds {len(seen)} of {count} FLORES-200 sentences; raise max_sentences")
     words = {pair: load_word_pairs(data, *pair, config.word_ranks) for pair in chosen.pairs}
-    return _Texts(data.path, chosen.pairs, sentences, words, unseen, count)
-
-
-def _encoding(config: DistancesConfig) -> Encoding:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Encoding(config.batch_size, device, config.precision)
-
-
-@dataclass
-class _Measurements:
-    """File → cell → distances by seed; the layers, and the words that were used."""
-
-    cells: dict[str, dict[Cell, list[Distances]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    return _Plan(
+        pairs=chosen.pairs,
+        layers=list(dict.fromkeys(resolve_layer(layer, encoder.depth) for layer in config.layers)),
+        sentences=sentences,
+        count=count,
+        unseen=unseen,
+        words={pair: keep_encodable(found, encoder.tokenizer) for pair, found in words.items() if found is not None},
     )
-    layers: list[int] = field(default_factory=list)
-    words: dict[Pair, tuple[WordPairs, int]] = field(default_factory=dict)
-
-    def add(self, level: str, pair: Pair, source: np.ndarray, target: np.ndarray, *files: str) -> None:
-        """Measure two (layers, n, d) arrays for each of the files."""
-        for name in files:
-            for layer, a, b in zip(self.layers, source, target, strict=True):
-                units = (unit_rows(side, centred=name == CENTRED) for side in (a, b))
-                self.cells[name][level, pair, layer].append(translation_distances(*units))
 
 
-def _measure(
-    found: _Measurements, config: DistancesConfig, model: MeasuredModel, texts: _Texts, vectorizer: Vectorizer
-) -> None:
+def _measure(found: Found, config: DistancesConfig, model: MeasuredModel, plan: _Plan, encoder: Encoder) -> None:
     """Add the distances of one encoder."""
-    encoder = vectorizer.encoder
-    found.layers = list(dict.fromkeys(resolve_layer(layer, encoder.depth) for layer in config.layers))
-    found.words = {
-        pair: keep_encodable(words, encoder.tokenizer) for pair, words in texts.words.items() if words is not None
-    }
-    kept = {language: vectorizer.keep(sentences) for language, sentences in texts.sentences.items()}
-    rows = texts.unseen if model.task == "topic" else np.arange(texts.count)
-    for pair in texts.pairs:
-        first, second = (open_vectors(kept[language])[found.layers] for language in pair)
-        found.add("sentence", pair, first[:, rows], second[:, rows], PLAIN, CENTRED)
-        if model.task is None and len(texts.unseen) < texts.count:
-            found.add("sentence", pair, first[:, texts.unseen], second[:, texts.unseen], UNSEEN)
-        if pair in found.words:
-            words = found.words[pair][0]
-            first, second = (vectorizer.compute(side, found.layers) for side in (words.source, words.target))
-            found.add("word", pair, first, second, PLAIN, CENTRED)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoding = Encoding(config.batch_size, device, config.precision)
+    vectorizer = Vectorizer(encoder, encoding, config.max_length, config.pooling)
+    kept = {language: vectorizer.keep(sentences) for language, sentences in plan.sentences.items()}
+    rows = plan.unseen if model.task == "topic" else np.arange(plan.count)
+
+    def add(level: str, pair: Pair, source: np.ndarray, target: np.ndarray, *files: str) -> None:
+        for file in files:
+            for layer, a, b in zip(plan.layers, source, target, strict=True):
+                units = (unit_rows(side, centred=file == CENTRED) for side in (a, b))
+                found[file][level, pair, layer].append(translation_distances(*units))
+
+    for pair in plan.pairs:
+        first, second = (open_vectors(kept[language])[plan.layers] for language in pair)  # (layers, n, d)
+        add("sentence", pair, first[:, rows], second[:, rows], PLAIN, CENTRED)
+        if model.task is None and len(plan.unseen) < plan.count:
+            add("sentence", pair, first[:, plan.unseen], second[:, plan.unseen], UNSEEN)
+        if pair in plan.words:
+            words, _ = plan.words[pair]
+            first, second = (vectorizer.compute(side, plan.layers) for side in (words.source, words.target))
+            add("word", pair, first, second, PLAIN, CENTRED)
+        if not config.quiet:
+            print(f"{encoder.source.directory.name}  {pair_name(pair)}")
     if model.task is not None:
         vectorizer.forget()  # nothing else reads them, and those of all fine-tuned models would fill a disk
 
 
-def _write(run: Run, model: MeasuredModel, texts: _Texts, found: _Measurements) -> dict[str, Any]:
-    for name, cells in found.cells.items():
-        rows = [_row(cell, model.state, by_seed) for cell, by_seed in sorted(cells.items(), key=_level)]
-        write_csv(run.directory / name, COLUMNS, rows)
-    plain = found.cells[PLAIN]
-    if len(model.encoders) > 1:
-        by_seed = [
-            (*_names(cell), int(seed), *_values(distance))
-            for cell, seeds in sorted(plain.items(), key=_level)
-            for seed, distance in zip(model.encoders, seeds, strict=True)
-        ]
-        write_csv(run.directory / "distances-seeds.csv", SEED_COLUMNS, by_seed)
-    result: dict[str, Any] = {"distance": {}, "nontranslation": {}, "normalised": {}, "sd_over_seeds": {}}
-    for level, layer in dict.fromkeys((level, layer) for level, _, layer in sorted(plain, key=lambda cell: cell[0])):
-        label = f"{level} hidden_states[{layer}]"
-        chosen = [by_seed for cell, by_seed in plain.items() if (cell[0], cell[2]) == (level, layer)]
-        for name, column in zip(("distance", "nontranslation", "normalised"), range(3), strict=True):
-            values = [value for by_seed in chosen if (value := _values(average(by_seed))[column]) is not None]
-            if values:
-                result[name][label] = sum(values) / len(values)
-        if len(model.encoders) > 1:
-            # Seeds move all pairs together, so the spread is that of the mean over pairs.
-            means = np.mean([[one.translations.mean() for one in by_seed] for by_seed in chosen], axis=0)
-            result["sd_over_seeds"][label] = float(means.std(ddof=1))
-    return result | {
+def _labels(model: MeasuredModel, plan: _Plan, data: DataDirectory) -> dict[str, Any]:
+    """What was measured and what was left out."""
+    sentences = len(plan.unseen) if model.task == "topic" else plan.count
+    return {
         "model_state": model.state,
-        "layers": found.layers,
+        "layers": plan.layers,
         "seeds": [int(seed) for seed in model.encoders if seed != ENCODER],
-        "pairs": [pair_name(pair) for pair in texts.pairs],
-        "pairs_without_dictionary": [pair_name(pair) for pair, words in texts.words.items() if words is None],
-        "dictionaries": [_describe(pair, *words, texts.data) for pair, words in found.words.items()],
-        "sentences": len(texts.unseen) if model.task == "topic" else texts.count,
-        "excluded_sentences": texts.count - len(texts.unseen) if model.task == "topic" else 0,
+        "pairs": [pair_name(pair) for pair in plan.pairs],
+        "pairs_without_dictionary": [pair_name(pair) for pair in plan.pairs if pair not in plan.words],
+        "dictionaries": [_describe(pair, words, dropped, data.path) for pair, (words, dropped) in plan.words.items()],
+        "sentences": sentences,
+        "excluded_sentences": plan.count - sentences,
     }
-
-
-def _level(item: tuple[Cell, Any]) -> str:
-    return item[0][0]
-
-
-def _names(cell: Cell) -> Row:
-    level, pair, layer = cell
-    return (level, pair[0].code, pair[1].code, layer)
-
-
-def _values(distance: Distances) -> tuple[float, float, float | None]:
-    return float(distance.translations.mean()), distance.nontranslation, distance.normalised
-
-
-def _row(cell: Cell, state: str, by_seed: list[Distances]) -> Row:
-    mean = average(by_seed)
-    return (*_names(cell), state, *_values(mean), *(mean_interval(mean.translations) or (None, None)))
 
 
 def _describe(pair: Pair, words: WordPairs, dropped: int, data: Path) -> dict[str, Any]:
