@@ -3,7 +3,8 @@
     parallel/<pair>/<corpus>.<pair>.<language>[.gz]           Moses, as OPUS serves it; or <corpus>.tsv[.gz]
     ud/UD_<Language>-<Name>/<xx>_<name>-ud-<split>.conllu     Universal Dependencies
     sib200/data/annotated/<code>/<split>.tsv                  SIB-200
-    flores200_dataset/<split>/<code>.<split>                  FLORES-200
+    flores200_dataset/<split>/<code>.<split>                  FLORES-200; metadata_<split>.tsv beside the splits
+    muse/<source>-<target>.txt, lexicons/<source>-<target>.tsv    bilingual dictionaries
     mono/<language>.txt[.gz|.xz]                              one segment a line
 
 A method returns a file that exists, or raises one line that says what was looked for and what is there instead.
@@ -107,6 +108,31 @@ class DataDirectory:
         _check_split(split, FLORES_SPLITS, "FLORES-200")
         path = self.path / "flores200_dataset" / split / f"{language.flores}.{split}"
         return _existing(path, f"FLORES-200 {split} for {language.name}", [x.stem for x in _files(path.parent)])
+
+    def flores_metadata(self, split: str) -> Path:
+        """The file that tells where the lines of FLORES-200 come from.
+
+        Raises:
+            UsageError: an unknown split, or no such file.
+        """
+        _check_split(split, FLORES_SPLITS, "FLORES-200")
+        path = self.path / "flores200_dataset" / f"metadata_{split}.tsv"
+        return _existing(path, f"origins of FLORES-200 {split}", [x.name for x in _files(path.parent)])
+
+    def flores_languages(self, split: str) -> list[Language]:
+        """The languages that have a FLORES-200 file of this split, by code."""
+        _check_split(split, FLORES_SPLITS, "FLORES-200")
+        found = {_language(path.stem) for path in _files(self.path / "flores200_dataset" / split)}
+        return sorted((language for language in found if language), key=lambda language: language.code)
+
+    def dictionaries(self) -> dict[tuple[Language, Language], Path]:
+        """Bilingual dictionaries by (source, target); where MUSE and another lexicon have a pair, MUSE's."""
+        found: dict[tuple[Language, Language], Path] = {}
+        for path in [*sorted((self.path / "lexicons").glob("*-*.tsv")), *sorted((self.path / "muse").glob("*-*.txt"))]:
+            source, target = (_language(code) for code in path.stem.split("-", 1))
+            if source and target and source != target:
+                found[source, target] = path
+        return found
 
     def mono(self, language: Language) -> Path:
         """The monolingual text of a language: `.txt`, `.txt.gz` or `.txt.xz`, under any of its codes.
