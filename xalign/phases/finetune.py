@@ -38,8 +38,11 @@ EVAL_BATCH = 64
 NO_LINEAGE = dict.fromkeys(("pair", "loss", "align_seed", "align_step"))
 
 
-def finetune(config: FinetuneConfig) -> RunResult:
+def finetune(config: FinetuneConfig, *, keep_epochs: bool = False) -> RunResult:
     """Train one model for each seed, and in linear mode a converged probe beside them.
+
+    Args:
+        keep_epochs: leave the encoder and head of each epoch in `xalign.tasks.training.epoch_directory`.
 
     Returns:
         the run; `xalign.tasks.finetuned.read_finetuned` reads it back.
@@ -65,7 +68,7 @@ def finetune(config: FinetuneConfig) -> RunResult:
     with open_run(config, "finetune", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return _train_all(run, config, task, source, encoder, sentences, inputs)
+            return _train_all(run, config, task, source, encoder, sentences, inputs, keep_epochs)
 
 
 def _check(config: FinetuneConfig) -> None:
@@ -89,6 +92,7 @@ def _train_all(
     encoder: Encoder,
     sentences: list[list[Any]],
     inputs: Inputs,
+    keep_epochs: bool,
 ) -> RunResult:
     accelerator = launch.start(
         config.precision,
@@ -107,7 +111,9 @@ def _train_all(
             task.examples(part, encoder, layout) for part in (capped(sentences[0], config.max_sentences), sentences[1])
         ]
         encoding = Encoding(EVAL_BATCH, accelerator.device, config.precision)
-        setting = Setting(run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding)
+        setting = Setting(
+            run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding, keep_epochs
+        )
         if run.main:
             write_description(run.directory, _description(setting), source, _reference(config, inputs))
             _say(setting, length)

@@ -7,6 +7,7 @@ the frozen encoder in the loop.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Setting:
-    """What all seeds of a run share."""
+    """What all seeds of a run share; with `keep_epochs` each epoch leaves its encoder and head in `epoch_directory`."""
 
     run: Run
     config: FinetuneConfig
@@ -48,6 +49,12 @@ class Setting:
     dev: Examples
     accelerator: Accelerator
     encoding: Encoding
+    keep_epochs: bool = False
+
+
+def epoch_directory(run: Path, seed: int, epoch: int) -> Path:
+    """Where `Setting.keep_epochs` leaves ``encoder/`` and ``head.safetensors``; epochs count from 1."""
+    return run / "epochs" / f"seed{seed}-epoch{epoch}"
 
 
 @dataclass(frozen=True)
@@ -87,11 +94,16 @@ def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Feature
             best.offer(objective, latest)
         return dict(latest)
 
+    def keep(step: int) -> None:
+        _keep_epoch(setting, epoch_directory(run.directory, seed, step // order.steps_per_epoch), encoder, objective)
+
     training = Training(
         steps=config.epochs * order.steps_per_epoch, seed=seed, title=f"{config.task} {config.mode} seed {seed}",
         item="sentences", warmup=config.warmup, clip=config.clip, accumulation=config.accumulation,
         save_every=config.save_every, eval_every=order.steps_per_epoch, workers=config.workers, quiet=config.quiet,
         validate=validate, offset=offset, labels={"seed": seed},
+        keep=keep if setting.keep_epochs else None,
+        keep_steps=tuple(order.steps_per_epoch * epoch for epoch in range(1, config.epochs + 1)),
     )  # fmt: skip
     train(run, objective, _groups(config, objective), batches, training, accelerator)
     if best is not None and run.main:
@@ -130,3 +142,14 @@ def _keep(setting: Setting, seed: int, encoder: Encoder, objective: TaskObjectiv
                 export(encoder, folder, state)
     if run.main:
         write_head(head_file(run.directory, seed), Head(head["weight"], head["bias"], scores))
+
+
+def _keep_epoch(setting: Setting, folder: Path, encoder: Encoder, objective: TaskObjective) -> None:
+    accelerator = setting.accelerator
+    head = full_precision(objective.head, accelerator) or objective.head.state_dict()
+    state = full_precision(encoder.model, accelerator)
+    if setting.run.main:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing_directory(folder / "encoder") as partial:
+            export(encoder, partial, state)
+        write_head(folder / "head.safetensors", Head(head["weight"], head["bias"], {}))

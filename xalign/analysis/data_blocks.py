@@ -1,0 +1,69 @@
+"""Disjoint random blocks of examples: independent parts of the data, each of which gives one gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xalign.engine.batch import BatchOrder
+from xalign.errors import UsageError
+from xalign.randomness import generator
+
+
+class BlockOrder(BatchOrder):
+    """The batches of each block, one block after the other, as one pass over the chosen examples.
+
+    The choice depends on the seed and the number of examples alone: translated corpora with their sentences in the
+    same order have the same blocks.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        *,
+        blocks: int,
+        per_block: int,
+        batch_size: int,
+        seed: int,
+        equal_batches: bool = False,
+        by_length: bool = True,
+        what: str = "examples",
+    ) -> None:
+        """Choose blocks of `per_block` examples, or as many as there are.
+
+        Args:
+            lengths: (n,) tokens of each example.
+            equal_batches: every batch holds exactly `batch_size` examples (a contrast depends on it); otherwise the
+                last batch of a block takes what is left.
+            by_length: examples of a block are batched by length, which saves padding.
+            what: the examples' name, for errors.
+
+        Raises:
+            UsageError: there are too few examples for so many blocks.
+        """
+        size = min(per_block, len(lengths) // blocks)
+        if equal_batches:
+            size -= size % batch_size
+        if size < 1:
+            needed = batch_size if equal_batches else 1
+            raise UsageError(
+                f"{len(lengths)} {what} do not give {blocks} blocks of at least {needed}: "
+                f"lower blocks{' or pairs_per_batch' if equal_batches else ''}, or use more data"
+            )
+        super().__init__(lengths, batch_size, seed=seed, keep_last=True)
+        order = generator(seed, "blocks").permutation(len(lengths))
+        self.blocks, self.per_block = blocks, size
+        self.batches_per_block = -(-size // batch_size)
+        self.steps_per_epoch = blocks * self.batches_per_block
+        self._parts: list[np.ndarray] = []
+        for block in range(blocks):
+            part = order[block * size : (block + 1) * size]
+            if by_length:
+                part = part[np.argsort(self.lengths[part], kind="stable")]
+            self._parts += [part[start : start + batch_size] for start in range(0, size, batch_size)]
+
+    def _shuffle(self, epoch: int) -> list[np.ndarray]:
+        return self._parts
+
+    def steps(self, block: int) -> range:
+        """The steps whose batches form a block."""
+        return range(block * self.batches_per_block, (block + 1) * self.batches_per_block)
