@@ -153,7 +153,7 @@ def test_verdicts_say_what_was_put_in(runs: Path) -> None:
 
 
 def test_one_hypothesis_shows_its_claims_alone(runs: Path) -> None:
-    ids = [row[0] for row in predict(runs, hypothesis="HII", draws=60).data["predict-claims"].rows]
+    ids = [row[0] for row in predict(runs, hypothesis="HII", draws=60).data["predict-HII-claims"].rows]
     assert ids and all(str(name).startswith("HII-") for name in ids)
     with pytest.raises(UsageError, match="HI, HII"):
         predict(runs, hypothesis="HIII")

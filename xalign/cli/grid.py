@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xalign.cli import options as o
 from xalign.cli.display import console
 from xalign.config import default_preset
+from xalign.errors import UsageError, XalignError
+
+if TYPE_CHECKING:
+    from xalign.report import AllReports, Report
 
 grid_app = typer.Typer(
     help="The paper's matrix of runs: plan it, run what is missing, see how far it is.", no_args_is_help=True
 )
 
-Target = Annotated[str, typer.Argument(help="align, finetune, transfer, or a table: table1.")]
+REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, or all."
+Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, all.")]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
 Workers = Annotated[int, typer.Option(help="Runs at a time, one device each.")]
 Keep = Annotated[str, typer.Option(help="What stays of fine-tuned models after their transfer: all, heads, none.")]
@@ -79,18 +84,70 @@ def status(
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="table1.")],
+    name: Annotated[str, typer.Argument(help=REPORT_HELP)],
     runs: o.Runs = Path("runs"),
     format: Annotated[str, typer.Option(help="rich, markdown, csv or latex.")] = "rich",
     step: Annotated[int | None, typer.Option(help="Alignment checkpoint; default: the final one.")] = None,
+    tracking: o.Tracking = None,
 ) -> None:
-    """Make a table from the runs that are complete, print it, and leave it under RUNS/report."""
-    from xalign.report import write_report
+    """Make tables and figures from the runs that are complete, print the tables, and leave all under RUNS/report.
+
+    'all' makes every report for which there are runs, and RUNS/report/index.html, a page that holds all of them.
+    """
+    from xalign.report import FORMATS, write_all, write_report
+
+    chosen = tracking or "mlflow"
+    if chosen not in ("mlflow", "none"):
+        raise UsageError(f"tracking={chosen}: choose from mlflow, none")
+    if format not in FORMATS:
+        raise UsageError(f"format {format!r} is unknown: choose from {', '.join(FORMATS)}")
+    if name == "all":
+        return show_reports(write_all(runs, step=step, tracking=chosen))
+    show_report(write_report(name, runs, step=step, tracking=chosen), runs, format)
+
+
+def predict(
+    runs: o.Runs = Path("runs"),
+    hypothesis: Annotated[str | None, typer.Option(help="HI or HII: only the claims about it.")] = None,
+    format: Annotated[str, typer.Option(help="rich, markdown, csv or latex.")] = "rich",
+    step: Annotated[int | None, typer.Option(help="Alignment checkpoint; default: the final one.")] = None,
+    tracking: o.Tracking = None,
+) -> None:
+    """Correlate what was measured with how well models transfer, and judge the papers' claims by rules set before.
+
+    Example: xalign predict --runs runs/demo --hypothesis HII
+    """
+    from xalign.report.predict import predict as make
+    from xalign.report.writing import keep
+
+    report = make(runs, step=step, hypothesis=hypothesis)
+    show_report(keep(report, runs, tracking=tracking or "mlflow"), runs, format)
+
+
+def show_report(written: Report, runs: Path, format: str) -> None:
+    """A report's tables in one of the formats, and where its figures are."""
     from xalign.report.render import to_rich
 
-    written = write_report(name, runs, step=step)
     if format == "rich":
         for table in written.tables:
             console().print(to_rich(table))
+        for figure in written.figures:
+            console().print(f"{runs / 'report' / figure.name}.png, .svg: {figure.title}", markup=False)
     else:
         print(written.text(format))
+
+
+def show_reports(reports: AllReports) -> None:
+    """What `all` made, what it could not make, and where the page is.
+
+    Raises:
+        XalignError: the runs of a report are broken, stale, or not comparable.
+    """
+    for name, made in reports.made.items():
+        console().print(f"[green]made[/]     {name}: {len(made.tables)} tables, {len(made.figures)} figures")
+    for name, why in reports.missing.items():
+        console().print(f"[yellow]missing[/]  {name}: ", end="")
+        console().print(why, markup=False)
+    console().print(f"[bold]{reports.page}[/]")
+    if reports.refused:
+        raise XalignError("; ".join(f"{name}: {why}" for name, why in reports.refused.items()))

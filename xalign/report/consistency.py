@@ -9,19 +9,43 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from xalign.config.fields import declaration, pick
 from xalign.config.registry import PHASES
 from xalign.errors import UsageError, XalignError
+from xalign.report.lineage import Chain
 from xalign.report.records import TransferRecord, Transfers, UnfinishedTransfer
 
 # Options that distinguish the cells of a table; all others have to agree, or to be named in a note.
-COORDINATES = {"align": {"pair", "loss", "seed"}, "finetune": {"task", "mode", "seeds"}, "transfer": {"languages"}}
+COORDINATES = {
+    "align": {"pair", "loss", "seed"},
+    "finetune": {"task", "mode", "seeds"},
+    "transfer": {"languages"},
+    "retrieve": {"pairs"},
+    "distances": {"pairs"},
+    "gradients": {"task", "pair", "loss"},
+}
 # Departures from the paper that a footnote need not mention: they leave the numbers of a table (nearly) alone.
 UNMENTIONED = {"align.pair", "align.loss", "align.seed", "align.keep_steps", "finetune.task", "finetune.mode"} | {
     *("align.precision", "finetune.precision", "transfer.precision", "transfer.languages"),
+    *("retrieve.precision", "retrieve.pairs", "distances.precision", "distances.pairs"),
+    *("gradients.task", "gradients.pair", "gradients.loss"),
 }
+
+
+class MadeByRun(Protocol):
+    """What every record of a run has: its directory, and the runs behind it."""
+
+    @property
+    def directory(self) -> Path: ...
+
+    @property
+    def chain(self) -> Chain: ...
+
+
+Record = TypeVar("Record", bound=MadeByRun)
 
 
 def select_step(transfers: Transfers, step: int | None) -> tuple[Transfers, list[int]]:
@@ -81,15 +105,15 @@ def require_comparable(records: Iterable[TransferRecord]) -> None:
         require_same_options(cell, "align")
 
 
-def grouped(records: Iterable[TransferRecord], key: Callable[[TransferRecord], Hashable]) -> list[list[TransferRecord]]:
+def grouped(records: Iterable[Record], key: Callable[[Record], Hashable]) -> list[list[Record]]:
     """Records with equal keys together, in the order in which the keys first appear."""
-    groups: dict[Hashable, list[TransferRecord]] = defaultdict(list)
+    groups: dict[Hashable, list[Record]] = defaultdict(list)
     for record in records:
         groups[key(record)].append(record)
     return list(groups.values())
 
 
-def require_equal(records: list[TransferRecord], what: str, value: Callable[[TransferRecord], Any]) -> None:
+def require_equal(records: list[Record], what: str, value: Callable[[Record], Any]) -> None:
     """Refuse the first record whose value differs from that of the first record."""
     for record in records[1:]:
         first, other = value(records[0]), value(record)
@@ -101,7 +125,7 @@ def require_equal(records: list[TransferRecord], what: str, value: Callable[[Tra
             )
 
 
-def options(record: TransferRecord, phase: str) -> dict[str, Any]:
+def options(record: MadeByRun, phase: str) -> dict[str, Any]:
     """The options of a phase that change numbers, less those that name the cell; empty when that run is gone."""
     run = record.chain.phase(phase)
     if run is None:
@@ -110,18 +134,18 @@ def options(record: TransferRecord, phase: str) -> dict[str, Any]:
     return {name: value for name, value in run["config"].items() if name in names - COORDINATES[phase]}
 
 
-def require_same_options(records: list[TransferRecord], phase: str) -> None:
+def require_same_options(records: list[Record], phase: str) -> None:
     """Refuse records whose runs of that phase were configured differently; runs that are gone are not compared."""
     present = [record for record in records if record.chain.phase(phase) is not None]
     for name in sorted({name for record in present for name in options(record, phase)}):
         require_equal(present, f"{phase}.{name}", lambda r, name=name: options(r, phase).get(name))  # type: ignore[misc]
 
 
-def require_same_data(records: list[TransferRecord]) -> None:
-    """Refuse records of a task that read different versions of one data file."""
-    first: dict[str, tuple[str, TransferRecord]] = {}
+def require_same_data(records: Iterable[MadeByRun], phases: Iterable[str] = ("finetune", "transfer")) -> None:
+    """Refuse records whose runs of these phases read different versions of one data file."""
+    first: dict[str, tuple[str, MadeByRun]] = {}
     for record in records:
-        for phase in ("finetune", "transfer"):
+        for phase in phases:
             run = record.chain.phase(phase)
             for path, digest in ((run or {}).get("inputs", {}).get("data") or {}).items():
                 known, owner = first.setdefault(path, (digest, record))
@@ -132,7 +156,7 @@ def require_same_data(records: list[TransferRecord]) -> None:
                     )
 
 
-def differing_alignment_options(records: Iterable[TransferRecord]) -> list[str]:
+def differing_alignment_options(records: Iterable[MadeByRun]) -> list[str]:
     """Names of alignment options that are not the same in all cells: allowed, but worth a note."""
     values: dict[str, set[str]] = defaultdict(set)
     for record in records:
@@ -141,7 +165,7 @@ def differing_alignment_options(records: Iterable[TransferRecord]) -> list[str]:
     return sorted(name for name, found in values.items() if len(found) > 1)
 
 
-def departures_from_paper(records: Iterable[TransferRecord]) -> list[str]:
+def departures_from_paper(records: Iterable[MadeByRun]) -> list[str]:
     """Options that differ from the defaults, which are the paper's: for example 'finetune.epochs 3 (not 15)'."""
     found: dict[str, set[str]] = defaultdict(set)
     for record in records:
@@ -154,9 +178,8 @@ def departures_from_paper(records: Iterable[TransferRecord]) -> list[str]:
                     continue
                 default = field.default
                 if declared.by is not None:
-                    default = pick(
-                        declared.by, task=record.cell.task, mode=record.cell.mode, pair=config.get("pair", "")
-                    )
+                    named = {key: config.get(key) or "" for key in ("task", "mode", "pair")}
+                    default = pick(declared.by, **named)
                 if plain(config[field.name]) != plain(default):
                     found[name].add(f"{plain(config[field.name])} (not {plain(default)})")
     return [f"{name} {' or '.join(sorted(values))}" for name, values in found.items()]

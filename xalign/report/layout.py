@@ -59,7 +59,7 @@ class Study:
 
     def title(self, text: str) -> str:
         """`text` with the base encoder, and with the testbed's mark where it belongs."""
-        return f"{text} · base encoder {self.encoder}" + (f" · {TESTBED}" if self.testbed else "")
+        return titled(text, self.encoder, self.testbed)
 
     def block(self, task: str, mode: str) -> Block | None:
         """The block of a task and mode, if any of its runs is complete."""
@@ -70,6 +70,16 @@ class Study:
         if any(record.cell == cell for record in self.records):
             return "complete"
         return next((run.state for run in self.transfers.unfinished if run.cell == cell), NOT_RUN)
+
+
+def titled(text: str, encoder: str, testbed: bool) -> str:
+    """A title with the base encoder, and with the testbed's mark where it belongs."""
+    return f"{text} · base encoder {encoder}" + (f" · {TESTBED}" if testbed else "")
+
+
+def data_kind(testbed: bool) -> str:
+    """What tidy tables say about the data."""
+    return TESTBED if testbed else "real"
 
 
 def rank(name: str, known: Iterable[str]) -> tuple[int, str]:

@@ -32,8 +32,10 @@ class Chain:
     @property
     def base_weights(self) -> str | None:
         """Digest of the weights of the unaligned encoder that the chain starts from, if its first reader is known."""
-        aligned = self.runs[0]["lineage"].get("pair") is not None
-        reader = self.phase("align" if aligned else "finetune")
+        run = self.runs[0]
+        reader = self.phase("align" if run["lineage"].get("pair") is not None else "finetune")
+        if reader is None and not run["upstream"]:
+            reader = run
         return reader["inputs"].get("weights") if reader else None
 
 

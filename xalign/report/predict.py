@@ -83,9 +83,11 @@ def predict(runs: Path, *, step: int | None = None, hypothesis: str | None = Non
         "lie on one side of the threshold; 'orthogonal' is an interval inside ±0.1.",
     )
     tables.append(Table("Notes", (), (), notes))
-    return Report(
-        "predict", tuple(tables), {"predict-claims": verdicts, "predict": correlations, "predict-proximity": near}
-    )
+    name = "predict" if hypothesis is None else f"predict-{hypothesis}"
+    data = {f"{name}-claims": verdicts, f"{name}-proximity": near}
+    if hypothesis is None:
+        data[name] = correlations
+    return Report(name, tuple(tables), data)
 
 
 def gather(runs: Path, step: int | None, draws: int = DRAWS) -> tuple[Evidence, list[str]]:

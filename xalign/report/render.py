@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from xalign.errors import UsageError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Group
 
 Value = str | int | float | None
@@ -33,6 +35,13 @@ LATEX_ESCAPES = {
     "±": r"$\pm$",
     "×": r"$\times$",
     "³": r"$^3$",
+    "Δ": r"$\Delta$",
+    "ρ": r"$\rho$",
+    "∥": r"$\|$",
+    "√": r"$\surd$",
+    "†": r"$\dagger$",
+    "≤": r"$\leq$",
+    "⅔": r"$^2\!/_3$",
 }
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
@@ -88,12 +97,37 @@ def is_number(column: int, table: Table) -> bool:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A figure: the name of its files, its title, a sentence on what it shows, and the function that draws it."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+    def text(self, format: str) -> str:
+        """A reference to the PNG file in Markdown or LaTeX (needs ``\\usepackage{graphicx}``); else the caption."""
+        if format == "markdown":
+            return f"![{self.title}]({self.name}.png)\n\n{self.title}. {self.caption}\n"
+        if format == "latex":
+            caption = escape_latex(f"{self.title}. {self.caption}")
+            image = rf"\includegraphics[width=\linewidth]{{{self.name}.png}}"
+            return "\n".join([r"\begin{figure}", r"\centering", image, rf"\caption{{{caption}}}", r"\end{figure}", ""])
+        return f"{self.title}: {self.name}.png, {self.name}.svg\n"
+
+
+@dataclass(frozen=True)
 class Report:
-    """Tables for people, and tidy tables for programs, keyed by the name of their file; the first is the main one."""
+    """Tables and figures for people, and tidy tables for programs, keyed by the name of their file.
+
+    The first `leading` tables are the report's answer, the others its companions; the first of `data` is the main one.
+    """
 
     name: str
     tables: tuple[Table, ...]
     data: dict[str, Table]
+    figures: tuple[Drawing, ...] = ()
+    leading: int = 1
 
     def text(self, format: str) -> str:
         """The whole report in one of the `FORMATS`; "csv" gives the main tidy table.
@@ -103,7 +137,7 @@ class Report:
         """
         if format == "csv":
             return to_csv(next(iter(self.data.values())))
-        return "\n".join(render(table, format) for table in self.tables)
+        return "\n".join([*(render(table, format) for table in self.tables), *(f.text(format) for f in self.figures)])
 
 
 def to_rich(table: Table) -> Group:

@@ -79,6 +79,7 @@ def table1(transfers: Transfers, *, step: int | None = None, draws: int = DRAWS,
             "table1-languages": language_data(study),
             "table1-effects": effects_data(study),
         },
+        leading=len(study.places),
     )
 
 
