@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from xalign.config.analyses import LAYERS
 from xalign.data.languages import parse_pair
 from xalign.hidden_states import resolve_layer
-from xalign.report.analyses import Analysis
+from xalign.report.analyses import Analysis, Line
 from xalign.report.averages import BASE_MODEL, Model, Values, by_model, changes, language_pair
 from xalign.report.estimates import ENGLISH, Block
 
@@ -86,7 +86,7 @@ def retrieval_predictors(records: list[Analysis]) -> list[Predictor]:
     layer = resolve_layer(MAIN_LAYER, records[0].depth)
     found: list[Predictor] = []
     for column in RETRIEVAL_PREDICTORS:
-        values = changes(by_model(records, "retrieval", column, lambda line: line["layer"] == layer))
+        values = changes(by_model(lines_at(records, "retrieval", layer), column))
         found.append((column, _with_english(values)))
         if column == "recall_at_1":
             found.append(("recall_at_1_on_own_pair", _on_own_pair(values)))
@@ -102,11 +102,23 @@ def distance_predictors(records: list[Analysis]) -> list[Predictor]:
     for share in LAYERS:
         layer = resolve_layer(share, own[0].depth)
         for column in ("distance", "normalised"):
-            keep = _at(layer)
-            values = changes(by_model(own, "distances", column, keep))
+            values = changes(by_model(lines_at(own, "distances", layer, level="sentence"), column))
             name = column if share == MAIN_LAYER else f"{column}_layer_{layer}"
             found.append((name, _with_english(values)))
     return found
+
+
+def lines_at(
+    records: Iterable[Analysis], file: str, layer: int, *, level: str | None = None
+) -> list[tuple[Model, list[Line]]]:
+    """For each run its model and its lines at one layer, and of one level (``sentence``, ``word``) if given."""
+    return [
+        (
+            (record.pair, record.loss),
+            [line for line in record.lines[file] if line["layer"] == layer and level in (None, line.get("level"))],
+        )
+        for record in records
+    ]
 
 
 def gradient_predictors(records: list[Analysis], task: str) -> list[Predictor]:
@@ -140,10 +152,6 @@ def gradient_predictors(records: list[Analysis], task: str) -> list[Predictor]:
 
     found: list[Predictor] = [(name, with_alignment(column)) for name, column in GRADIENT_COLUMNS.items()]
     return [*found, ("language_gradient_cosine", with_english), ("lookahead", lookahead)]
-
-
-def _at(layer: int) -> Callable[[dict[str, object]], bool]:
-    return lambda line: line["level"] == "sentence" and line["layer"] == layer
 
 
 def _with_english(values: Mapping[Model, Values]) -> Callable[[Model, str], float | None]:

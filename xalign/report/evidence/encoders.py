@@ -14,7 +14,7 @@ from xalign.report.averages import Model, Values, by_model, changes
 from xalign.report.claims import Effect
 from xalign.report.estimates import ENGLISH
 from xalign.report.evidence.sources import DRAWS, SEED, Evidence
-from xalign.report.predictors import MAIN_GROUP, MAIN_LAYER
+from xalign.report.predictors import MAIN_GROUP, MAIN_LAYER, lines_at
 from xalign.report.statistics import percentile_interval
 
 Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
@@ -73,7 +73,7 @@ def _retrieval_changes(evidence: Evidence, measure: str) -> dict[Model, Values]:
     if not evidence.retrieval:
         return {}
     layer = resolve_layer(MAIN_LAYER, evidence.retrieval[0].depth)
-    return changes(by_model(evidence.retrieval, "retrieval", measure, lambda line: line["layer"] == layer))
+    return changes(by_model(lines_at(evidence.retrieval, "retrieval", layer), measure))
 
 
 def _distance_changes(evidence: Evidence, level: str, layers: tuple[str, ...]) -> dict[Model, Values]:
@@ -82,10 +82,7 @@ def _distance_changes(evidence: Evidence, level: str, layers: tuple[str, ...]) -
     merged: dict[Model, Values] = {}
     for share in layers if own else ():
         layer = resolve_layer(share, own[0].depth)
-        found = changes(
-            by_model(own, "distances", "distance",
-                     lambda line, layer=layer: line["level"] == level and line["layer"] == layer)  # type: ignore[misc]
-        )  # fmt: skip
+        found = changes(by_model(lines_at(own, "distances", layer, level=level), "distance"))
         for model, values in found.items():
             merged.setdefault(model, {}).update({f"{pair} {layer}": value for pair, value in values.items()})
     return merged
