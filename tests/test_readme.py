@@ -13,7 +13,7 @@ from tiny import tiny_data, tiny_encoder
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
-TRAINING = ("align", "finetune", "transfer", "pretrain")
+PHASES = ("align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def words_of(line: str, place: Path) -> list[str]:
     words = shlex.split(line, comments=True)
     xalign = words.index("xalign")
     phase = words[xalign + 1]
-    if phase in TRAINING and "--dry-run" not in words:
+    if phase in PHASES and "--dry-run" not in words:
         words += ["--preset", "smoke", "--tracking", "none"]
     if words[0] == "accelerate":
         words = [word.replace("multi_gpu", "multi_cpu") for word in words]

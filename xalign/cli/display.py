@@ -55,13 +55,17 @@ def show_result(outcome: RunResult) -> None:
     head = "already complete" if outcome.reused else f"done in {outcome.result['seconds']:.0f} s"
     out.print(f"[bold green]{head}[/]  {outcome.directory}")
     for name, value in outcome.result.items():
-        if isinstance(value, dict) and value:
-            out.print(f"  {name}: " + ", ".join(f"{key} {_mean(item):.3f}" for key, item in value.items()))
+        shown = {key: _mean(item) for key, item in value.items()} if isinstance(value, dict) else {}
+        numbers = [f"{key} {number:.3f}" for key, number in shown.items() if number is not None]
+        if numbers:
+            out.print(f"  {name}: " + ", ".join(numbers))
 
 
-def _mean(value: Any) -> float:
+def _mean(value: Any) -> float | None:
+    """A number, or the mean of a dictionary's numbers; None for anything else."""
     values = list(value.values()) if isinstance(value, dict) else [value]
-    return sum(values) / len(values)
+    numbers = [item for item in values if isinstance(item, int | float)]
+    return sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None
 
 
 def show_findings(findings: Iterable[Any]) -> None:
