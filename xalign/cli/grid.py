@@ -19,7 +19,7 @@ grid_app = typer.Typer(
     help="The paper's matrix of runs: plan it, run what is missing, see how far it is.", no_args_is_help=True
 )
 
-REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, stages, or all."
+REPORT_HELP = "all, or one of them: table1, table2, table3, figure1, stages …; an unknown name lists every one."
 Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, all.")]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
 Workers = Annotated[int, typer.Option(help="Runs at a time, one device each.")]

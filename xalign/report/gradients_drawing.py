@@ -17,7 +17,7 @@ from xalign.report.figures import (
     zero_line,
 )
 from xalign.report.gradient_study import EMBEDDINGS, INDISTINCT, SHARED, GradientStudy
-from xalign.report.language_gradients import average_matrix, languages_of
+from xalign.report.language_gradients import average_matrix, languages_of, short
 from xalign.report.layout import TASKS
 
 if TYPE_CHECKING:
@@ -124,7 +124,6 @@ def draw_languages(study: GradientStudy, task: str, view: str) -> Figure:
     axes[0].grid(visible=False)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            text = f"{value:.2f}".replace("0.", ".").replace("1.00", "1.0")
-            colour = "#ffffff" if abs(value) > 0.65 else "#000000"
-            axes[0].text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+            colour = "#ffffff" if abs(value) > 0.6 else "#000000"
+            axes[0].text(column, row, short(float(value)), ha="center", va="center", fontsize=6, color=colour)
     return figure

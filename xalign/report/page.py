@@ -132,7 +132,8 @@ def head_html(runs: Path, origin: Origin, step: int | None) -> str:
         else ""
     )
     command = code(report_command("all", runs, step))
-    return f"<header><h1>Does alignment help?</h1>{warning}<dl>{rows}</dl>{command}</header>"
+    title = f"Alignment of {escape(origin.encoder)}: tables and figures"
+    return f"<header><h1>{title}</h1>{warning}<dl>{rows}</dl>{command}</header>"
 
 
 def section_html(section: Section, runs: Path, step: int | None) -> str:
@@ -142,7 +143,8 @@ def section_html(section: Section, runs: Path, step: int | None) -> str:
     notes = [table for table in companions if not table.columns]
     folded = [table for table in companions if table.columns]
     details = "".join(table_html(table) for table in folded)
-    more = f"<details><summary>{len(folded)} more tables</summary>{details}</details>" if folded else ""
+    count = f"{len(folded)} {'more ' if leading else ''}table{'s' * (len(folded) > 1)}"
+    more = f"<details><summary>{count}</summary>{details}</details>" if folded else ""
     return "\n".join(
         [
             f'<section id="{section.name}"><h2>{escape(section.entry.title)}</h2><p>{escape(section.entry.shows)}</p>',
