@@ -214,22 +214,27 @@ def write_everything(
     pairs: Sequence[str] = PAIRS,
     losses: Sequence[str] = LOSSES,
     steps: Sequence[int] = (6000,),
+    language_pairs: Sequence[str] = RETRIEVAL_PAIRS,
+    languages: Sequence[str] = LANGUAGES,
     **options: Any,
 ) -> None:
     """All analyses of a whole grid, with plausible numbers."""
-    write_retrieval(runs, plausible("S0W0M0", None), **options)
+    few = {"pairs": language_pairs, **options}
+    write_retrieval(runs, plausible("S0W0M0", None), **few)
     for task in (None, "pos", "topic"):
-        write_distances(runs, distance_of("S0W0M0", None, task), task=task, **options)
+        write_distances(runs, distance_of("S0W0M0", None, task), task=task, **few)
     for pair, loss, step in ((p, loss, s) for p in pairs for loss in losses for s in steps):
         share = step / max(steps)
         where = {"pair": pair, "loss": loss, "align_step": step, **options}
-        write_retrieval(runs, mixed(plausible("S0W0M0", None), plausible(loss, pair), share), **where)
+        write_retrieval(
+            runs, mixed(plausible("S0W0M0", None), plausible(loss, pair), share), pairs=language_pairs, **where
+        )
         for task in (None, "pos", "topic"):
-            write_distances(runs, distance_of(loss, pair, task, share), task=task, **where)
+            write_distances(runs, distance_of(loss, pair, task, share), task=task, pairs=language_pairs, **where)
         for task in ("pos", "topic"):
             random = np.random.default_rng(zlib.crc32(f"{task}{pair}{loss}".encode()))
             cosine = (-0.04 if task == "pos" else 0.12 + 0.1 * (loss[1] == "1")) + 0.05 * random.standard_normal()
-            write_gradients(runs, float(cosine), task=task, **where)
+            write_gradients(runs, float(cosine), task=task, languages=languages, **where)
 
 
 def mixed(base: Cosine, aligned: Cosine, share: float) -> Cosine:

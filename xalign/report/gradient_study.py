@@ -83,10 +83,11 @@ class GradientStudy:
         """Task against the whole alignment loss over one parameter group.
 
         First the main comparison, then others beside it, such as that on training data. The parts of a loss are in
-        the CSV alone.
+        the CSV alone. An unaligned encoder has no loss of its own: whichever it was compared with.
         """
+        own = LOSSES if model == BASE_MODEL else (model[1],)
         lines = self.lines(task, model, MAIN)
-        return [line for line in lines if line["group"] == group and unmarked(line["second"]) == model[1]]
+        return [line for line in lines if line["group"] == group and unmarked(line["second"]) in own]
 
     def main(self, task: str, model: Model, group: str) -> Line | None:
         """The main comparison of task against alignment over one parameter group: the first of the file."""

@@ -8,6 +8,7 @@ from xalign.config import LOSSES
 from xalign.report.figures import (
     LOSS_COLOURS,
     MUTED,
+    PAPER,
     RULE,
     SERIES_COLOURS,
     EndLabel,
@@ -118,12 +119,17 @@ def draw_languages(study: GradientStudy, task: str, view: str) -> Figure:
     figure, axes = panels(1, 1, size, size)
     # Blue against red is told apart by all common forms of colour blindness; the middle is no agreement.
     colours = colormaps["RdBu"].with_extremes(bad="none")
-    axes[0].imshow(np.ma.masked_invalid(values), cmap=colours, vmin=-1, vmax=1)
-    axes[0].set_xticks(range(len(languages)), languages, rotation=90)
-    axes[0].set_yticks(range(len(languages)), languages)
+    shown = np.ma.masked_invalid(values)
+    axes[0].pcolormesh(shown, cmap=colours, vmin=-1, vmax=1, edgecolors=PAPER, linewidth=0.6)
+    centres = np.arange(len(languages)) + 0.5
+    axes[0].set_xticks(centres, languages, rotation=90)
+    axes[0].set_yticks(centres, languages)
+    axes[0].invert_yaxis()
+    axes[0].set_aspect("equal")
     axes[0].grid(visible=False)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "#ffffff" if abs(value) > 0.6 else "#000000"
-            axes[0].text(column, row, short(float(value)), ha="center", va="center", fontsize=6, color=colour)
+            place = {"ha": "center", "va": "center", "fontsize": 6}
+            axes[0].text(column + 0.5, row + 0.5, short(float(value)), color=colour, **place)
     return figure
