@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xalign.config import LOSSES
 from xalign.report.figures import (
@@ -130,6 +130,6 @@ def draw_languages(study: GradientStudy, task: str, view: str) -> Figure:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "#ffffff" if abs(value) > 0.6 else "#000000"
-            place = {"ha": "center", "va": "center", "fontsize": 6}
+            place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6}
             axes[0].text(column + 0.5, row + 0.5, short(float(value)), color=colour, **place)
     return figure
