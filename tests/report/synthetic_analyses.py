@@ -19,6 +19,7 @@ from xalign.report.analyses import FILES
 DEPTH = 12
 PAIRS = ("de-en", "en-kk", "ja-kk", "kk-ko")
 Lines = Iterable[Mapping[str, Any]]
+Cosine = Callable[[str, str, int], float]
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Lines) -> None:
@@ -134,7 +135,11 @@ def write_distances(
 ) -> Path:
     """A distances run of an encoder, or of what was fine-tuned from it."""
     state = ("aligned" if pair else "base") + (f"+{task}" if task else "")
-    files = {"distances": distance_lines(state, value, pairs)}
+    lines = distance_lines(state, value, pairs)
+    files = {"distances": lines, "distances-centred": [{**line, "distance": line["distance"] / 2} for line in lines]}
+    if task is None:
+        unseen = [{**line, "distance": line["distance"] + 0.1} for line in lines if line["level"] == "sentence"]
+        files["distances-unseen"] = unseen
     return write_analysis(runs, "distances", files, pair=pair, loss=loss, task=task, **options)
 
 
@@ -158,11 +163,15 @@ def gradient_lines(
         out_of_reach = group.startswith("layer") and int(group[5:]) > 2 * depth / 3 and loss.endswith("M0")
         own = None if out_of_reach else cosine * (1 - 0.05 * rank)
         lines.append(gradient_line("task-alignment", task, loss, group, own))
-    for view in ("task-language", "mlm-language"):
+        lines.append(gradient_line("task-alignment", task, "S", group, own))
+        lines.append(gradient_line("task-alignment", f"{task}@train", f"{loss}@train", group, own and own / 2))
+    heads = ("@stale", "@refitted") if loss.endswith("M0") else ("",)
+    for view, mark in (("task-language", ""), *(("mlm-language", head) for head in heads)):
         for i, first in enumerate(languages):
             for j, second in enumerate(languages[i + 1 :], start=i + 1):
-                value = 0.7 - 0.04 * (j - i) + (0.1 if view == "mlm-language" else 0)
-                lines += [gradient_line(view, first, second, group, value) for group in ("shared", "all")]
+                value = 0.7 - 0.04 * (j - i) + {"": 0.0, "@refitted": 0.1, "@stale": -0.5}[mark]
+                names = (first + mark, second + mark)
+                lines += [gradient_line(view, *names, group, value) for group in ("shared", "all")]
     return lines
 
 
@@ -181,6 +190,7 @@ def write_gradients(
     """A gradients run with a known cosine between task and alignment."""
     files = {
         "gradients": gradient_lines(task, loss, cosine, languages),
+        "updates": [gradient_line("task-alignment", task, loss, group, cosine / 2) for group in ("shared", "all")],
         "lookahead": lookahead_lines(task, loss, -cosine / 100, languages[:2]),
     }
     return write_analysis(runs, "gradients", files, pair=pair, loss=loss, task=task, **options)
@@ -204,35 +214,45 @@ def write_everything(
     pairs: Sequence[str] = PAIRS,
     losses: Sequence[str] = LOSSES,
     steps: Sequence[int] = (6000,),
+    language_pairs: Sequence[str] = RETRIEVAL_PAIRS,
+    languages: Sequence[str] = LANGUAGES,
     **options: Any,
 ) -> None:
     """All analyses of a whole grid, with plausible numbers."""
-    write_retrieval(runs, plausible("S0W0M0", None), **options)
+    few = {"pairs": language_pairs, **options}
+    write_retrieval(runs, plausible("S0W0M0", None), **few)
     for task in (None, "pos", "topic"):
-        write_distances(runs, distance_of("S0W0M0", None, task), task=task, **options)
+        write_distances(runs, distance_of("S0W0M0", None, task), task=task, **few)
     for pair, loss, step in ((p, loss, s) for p in pairs for loss in losses for s in steps):
         share = step / max(steps)
         where = {"pair": pair, "loss": loss, "align_step": step, **options}
-        aligned, base = plausible(loss, pair), plausible("S0W0M0", None)
-        write_retrieval(runs, lambda s, t, k, a=aligned, b=base: share * a(s, t, k) + (1 - share) * b(s, t, k), **where)  # type: ignore[misc]
+        write_retrieval(
+            runs, mixed(plausible("S0W0M0", None), plausible(loss, pair), share), pairs=language_pairs, **where
+        )
         for task in (None, "pos", "topic"):
-            write_distances(runs, distance_of(loss, pair, task, share), task=task, **where)
+            write_distances(runs, distance_of(loss, pair, task, share), task=task, pairs=language_pairs, **where)
         for task in ("pos", "topic"):
             random = np.random.default_rng(zlib.crc32(f"{task}{pair}{loss}".encode()))
             cosine = (-0.04 if task == "pos" else 0.12 + 0.1 * (loss[1] == "1")) + 0.05 * random.standard_normal()
-            write_gradients(runs, float(cosine), task=task, **where)
+            write_gradients(runs, float(cosine), task=task, languages=languages, **where)
 
 
-def distance_of(
-    loss: str, pair: str | None, task: str | None, share: float = 1.0
-) -> Callable[[str, str, int], float]:
+def mixed(base: Cosine, aligned: Cosine, share: float) -> Cosine:
+    """Cosines on the way from one encoder to another."""
+    return lambda source, target, layer: (
+        (1 - share) * base(source, target, layer) + share * aligned(source, target, layer)
+    )
+
+
+def distance_of(loss: str, pair: str | None, task: str | None, share: float = 1.0) -> Callable[[str, str, int], float]:
     """Distances that fall with alignment in the middle and rise at the end, and move with fine-tuning."""
+    own = np.random.default_rng(zlib.crc32(f"{loss}{pair}".encode())).standard_normal(3) * 0.02 * bool(pair)
 
     def value(level: str, pair_of_languages: str, layer: int) -> float:
         random = np.random.default_rng(zlib.crc32(f"{loss}{pair}{task}{level}{pair_of_languages}{layer}".encode()))
         start = {4: 0.42, 8: 0.33, 12: 0.38}[layer] + 0.15 * (level == "word")
         strength = 0.1 * (loss[1] == "1") + 0.03 * (loss[3] == "1") + 0.02 * (loss[5] == "1")
-        moved = start + share * strength * {4: -0.1, 8: -1.0, 12: 0.8}[layer]
+        moved = start + share * strength * {4: -0.1, 8: -1.0, 12: 0.8}[layer] + own[layer // 4 - 1]
         moved += {None: 0.0, "pos": 0.05, "topic": -0.04}[task] * {4: 0.6, 8: -0.8, 12: 1.5}[layer]
         return float(moved + 0.01 * random.standard_normal())
 

@@ -41,10 +41,10 @@ FILES: dict[str, dict[str, tuple[str, ...]]] = {
         "retrieval-centred": RETRIEVAL,
         "graded": ("source", "target", "layer", "rho_weak"),
     },
-    "distances": {"distances": DISTANCES},
-    "gradients": {"gradients": GRADIENTS, "lookahead": LOOKAHEAD},
+    "distances": {"distances": DISTANCES, "distances-centred": DISTANCES, "distances-unseen": DISTANCES},
+    "gradients": {"gradients": GRADIENTS, "updates": GRADIENTS, "lookahead": LOOKAHEAD},
 }
-"""The columns of each file of each phase. The first file of a phase must be there, the others may be missing."""
+"""The columns of each file of each phase. The first file of a phase must be there and hold lines, others need not."""
 TEXT = {"source", "target", "level", "model_state", "view", "first", "second", "group", "task", "loss", "language"}
 GRIDS = {"retrieve": "table2", "distances": "figure1", "gradients": "table3"}
 
@@ -150,16 +150,17 @@ def read_analysis(directory: Path, run: dict[str, Any]) -> Analysis:
         align_step=lineage.get("align_step"),
         testbed=run["testbed"],
         created=str(run.get("created", "")),
-        lines={name: read_lines(directory / f"{name}.csv", files[name]) for name in present},
+        lines={name: read_lines(directory / f"{name}.csv", files[name], needed=name == present[0]) for name in present},
         chain=read_chain(directory),
     )
 
 
-def read_lines(path: Path, columns: tuple[str, ...]) -> list[Line]:
+def read_lines(path: Path, columns: tuple[str, ...], *, needed: bool = True) -> list[Line]:
     """The lines of a CSV file with numbers as floats; columns beyond the known ones stay text.
 
     Raises:
-        XalignError: no file, a missing column, or, with file and line, a value that is no finite number.
+        XalignError: no file, a missing column, no line where lines are `needed`, or, with file and line, a value that
+            is no finite number.
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -173,7 +174,7 @@ def read_lines(path: Path, columns: tuple[str, ...]) -> list[Line]:
             ]
     except FileNotFoundError:
         raise XalignError(f"{path}: missing beside a result.json; make the run again with --overwrite") from None
-    if not lines:
+    if needed and not lines:
         raise XalignError(f"{path}: no line of results; make the run again with --overwrite")
     return lines
 
@@ -186,8 +187,6 @@ def value_of(path: Path, number: int, name: str, text: str | None, columns: tupl
         value = float(text)
     except ValueError:
         value = math.nan
-    if name == "reach" and not math.isfinite(value):
-        return text
     if not math.isfinite(value):
         raise XalignError(f"{path}:{number}: {name} is {text!r}, not a finite number; make the run again")
     return value

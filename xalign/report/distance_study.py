@@ -17,7 +17,12 @@ MEASURES = {
     "distance": "mean cosine distance",
     "normalised": "normalised distance",
     "nontranslation": "non-translations",
+    "centred": "mean cosine distance after centring each language",
+    "unseen": "mean cosine distance in sentences that topic models have not seen",
 }
+SOURCES = {"centred": ("distances-centred", "distance"), "unseen": ("distances-unseen", "distance")}
+SEEING = "+topic"
+"""Topic models saw some of FLORES-200 in training: their distances leave those sentences out from the start."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +78,47 @@ class DistanceStudy:
         return titled(text, self.records[0].encoder, self.records[0].testbed)
 
     @cached_property
-    def _runs(self) -> dict[tuple[str, int, str], list[tuple[Model, list[Line]]]]:
-        """The lines of every run by level, layer and model state, sorted once."""
-        found: dict[tuple[str, int, str], list[tuple[Model, list[Line]]]] = defaultdict(list)
+    def _runs(self) -> dict[tuple[str, int, str, str], list[tuple[Model, list[Line]]]]:
+        """The lines of every run by level, layer, model state and file, sorted once."""
+        found: dict[tuple[str, int, str, str], list[tuple[Model, list[Line]]]] = defaultdict(list)
         for record in self.records:
-            places: dict[tuple[str, int, str], list[Line]] = defaultdict(list)
-            for line in record.lines["distances"]:
-                places[line["level"], int(line["layer"]), line["model_state"]].append(line)
-            for place, lines in places.items():
-                found[place].append(((record.pair, record.loss), lines))
+            for file, lines in record.lines.items():
+                places: dict[tuple[str, int, str], list[Line]] = defaultdict(list)
+                for line in lines:
+                    places[line["level"], int(line["layer"]), line["model_state"]].append(line)
+                for place, some in places.items():
+                    found[(*place, file)].append(((record.pair, record.loss), some))
         return found
 
     @cached_property
     def _values(self) -> dict[tuple[str, int, str, str], dict[Model, Values]]:
-        return {(*place, c): by_model(runs, c) for place, runs in self._runs.items() for c in MEASURES}
+        return {}
 
-    def values(self, level: str, layer: int, state: str, column: str) -> dict[Model, Values]:
-        """One column at one place, by model and language pair."""
-        return self._values.get((level, layer, state, column), {})
+    def values(self, level: str, layer: int, state: str, measure: str) -> dict[Model, Values]:
+        """One of `MEASURES` at one place, by model and language pair."""
+        place = (level, layer, state, measure)
+        if place not in self._values:
+            file, column = SOURCES.get(measure, ("distances", measure))
+            if measure == "unseen" and state.endswith(SEEING):
+                file = "distances"
+            self._values[place] = by_model(self._runs.get((level, layer, state, file), ()), column)
+        return self._values[place]
 
-    def cell(self, level: str, layer: int, state: str, loss: str, column: str) -> Spread | None:
+    def measures(self, level: str) -> list[str]:
+        """The measures that some run has at a level."""
+        files = {file for of, _, _, file in self._runs if of == level}
+        return [m for m in MEASURES if SOURCES.get(m, ("distances",))[0] in files]
+
+    def cell(self, level: str, layer: int, state: str, loss: str, measure: str) -> Spread | None:
         """The mean over aligned models of one configuration, with their range; of the base for a base state."""
-        models = self.values(level, layer, state, column)
+        models = self.values(level, layer, state, measure)
         of = BASE_MODEL[1] if state.startswith("base") else loss
         return across_models(models, of, self.language_pairs(level))
 
-    def change(self, level: str, layer: int, model: Model, column: str) -> float | None:
+    def change(self, level: str, layer: int, model: Model, measure: str) -> float | None:
         """An aligned encoder, not fine-tuned, less the base: the mean over language pairs."""
-        aligned = self.values(level, layer, "aligned", column).get(model, {})
-        base = self.values(level, layer, "base", column).get(BASE_MODEL, {})
+        aligned = self.values(level, layer, "aligned", measure).get(model, {})
+        base = self.values(level, layer, "base", measure).get(BASE_MODEL, {})
         return mean(aligned[p] - base[p] for p in self.language_pairs(level) if p in aligned and p in base)
 
 

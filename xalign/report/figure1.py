@@ -12,17 +12,18 @@ from xalign.config import LOSSES
 from xalign.report.analyses import Analyses
 from xalign.report.averages import BASE_MODEL, mean
 from xalign.report.consistency import departures_from_paper
-from xalign.report.distance_study import LEVELS, MEASURES, STATES, DistanceStudy, study_distances
+from xalign.report.distance_study import LEVELS, MEASURES, SEEING, STATES, DistanceStudy, study_distances
 from xalign.report.figure1_drawing import draw_changes, draw_states
 from xalign.report.layout import data_kind
 from xalign.report.render import Drawing, Report, Table, Value
 
 COLUMNS = (
-    *("level", "layer", "model_state", "loss", "distance", "range_low", "range_high", "nontranslation", "normalised"),
+    *("level", "layer", "model_state", "loss", "distance", "range_low", "range_high"),
+    *("normalised", "nontranslation", "centred", "unseen"),
     *("models", "language_pairs", "encoder", "data"),
 )
 MODEL_COLUMNS = (
-    *("level", "layer", "model_state", "pair", "loss", "distance", "normalised", "nontranslation"),
+    *("level", "layer", "model_state", "pair", "loss", "distance", "normalised", "nontranslation", "centred", "unseen"),
     *("change", "normalised_change", "align_step", "encoder", "data"),
 )
 CONTROL = (
@@ -39,7 +40,7 @@ def figure1(analyses: Analyses, *, step: int | None = None) -> Report:
         XalignError: the runs cannot be compared.
     """
     study = study_distances(analyses, step)
-    tables = [states_table(study, level, measure) for measure in MEASURES for level in study.levels]
+    tables = [states_table(study, level, m) for m in MEASURES for level in study.levels if m in study.measures(level)]
     figures = []
     for measure in ("distance", "normalised"):
         for level in study.levels if study.losses else ():
@@ -61,7 +62,7 @@ def figure1(analyses: Analyses, *, step: int | None = None) -> Report:
         )
     tables.append(Table("Notes", (), (), tuple(notes(study))))
     data = {"figure1": cells_data(study), "figure1-models": models_data(study)}
-    return Report("figure1", tuple(tables), data, tuple(figures), leading=len(study.levels))
+    return Report("figure1", tuple(tables), data, tuple(figures), leading=0)
 
 
 def states_table(study: DistanceStudy, level: str, measure: str) -> Table:
@@ -69,15 +70,22 @@ def states_table(study: DistanceStudy, level: str, measure: str) -> Table:
     rows: list[tuple[Value, ...]] = []
     for layer in study.layers:
         for state in study.states:
+            if measure == "unseen" and state.endswith("+pos"):
+                continue
             cells = [study.cell(level, layer, state, loss, measure) for loss in LOSSES]
             rows.append((f"{layer}  {state}", *(None if cell is None else f"{cell.mean:.3f}" for cell in cells)))
             if any(cell is not None and cell.models > 1 for cell in cells):
-                limits = (None if cell is None else f"[{cell.low:.3f}, {cell.high:.3f}]" for cell in cells)
+                limits = (None if cell is None else f"{cell.low:.3f}–{cell.high:.3f}" for cell in cells)
                 rows.append(("  range", *limits))
     count = len(study.language_pairs(level))
     explained = [f"Mean over {count} language pairs, both directions, and aligned models; the range is over models."]
-    if measure != "distance":
+    if measure in ("normalised", "nontranslation"):
         explained.append(CONTROL)
+    if level == "sentence" and any(state.endswith(SEEING) for state in study.states) and measure != "unseen":
+        explained.append(
+            "Topic models have seen sentences of FLORES-200, which are left out for them: compare them with others in "
+            "the table of unseen sentences."
+        )
     title = study.title(f"Figure 1: {MEASURES[measure]}, {LEVELS[level]}")
     return Table(title, ("layer, state", *LOSSES), tuple(rows), tuple(explained))
 
@@ -91,13 +99,13 @@ def cells_data(study: DistanceStudy) -> Table:
         for layer in study.layers:
             for state in study.states:
                 for loss in (BASE_MODEL[1],) if state.startswith("base") else study.losses:
-                    found = [study.cell(level, layer, state, loss, column) for column in MEASURES]
-                    distance, normalised, control = found
+                    found = [study.cell(level, layer, state, loss, measure) for measure in MEASURES]
+                    distance, *others = found
                     if distance is None:
                         continue
                     numbers = (distance.mean, distance.low, distance.high)
-                    others = (part.mean if part else None for part in (control, normalised))
-                    rows.append((level, layer, state, loss, *numbers, *others, distance.models, count, *constants))
+                    means = (part.mean if part else None for part in others)
+                    rows.append((level, layer, state, loss, *numbers, *means, distance.models, count, *constants))
     return Table(study.title("Distances by state"), COLUMNS, tuple(rows))
 
 
@@ -112,7 +120,7 @@ def models_data(study: DistanceStudy) -> Table:
             for state in study.states:
                 columns = {c: study.values(level, layer, state, c) for c in MEASURES}
                 for model in columns["distance"]:
-                    values = (mean(v[model].get(p) for p in pairs) for v in columns.values())
+                    values = (mean(v.get(model, {}).get(p) for p in pairs) for v in columns.values())
                     changes: tuple[float | None, ...] = (None, None)
                     if state == "aligned":
                         changes = tuple(study.change(level, layer, model, c) for c in ("distance", "normalised"))

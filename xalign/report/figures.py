@@ -28,7 +28,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
-    "axes.titlesize": 8.5,
+    "axes.titlesize": 8,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.labelsize": 8,
@@ -143,8 +143,11 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], *, room: float = 0.5) -> 
     start = end + 0.05 * (right - left)
     text = start + 0.05 * (right - left)
     for label, y in zip(labels, moved, strict=True):
-        axes.plot([label.x, start, text], [label.y, y, y], color=label.colour, linewidth=0.4, clip_on=False)
-        axes.text(text, y, f" {label.text}", color=label.colour, fontsize=LABEL_POINTS, va="center", clip_on=False)
+        axes.plot([label.x, start, text], [label.y, y, y], color=label.colour, linewidth=0.8, clip_on=False)
+        # Ink, not the line's colour: sky blue and orange are too pale for small type.
+        place: dict[str, Any] = {"xytext": (2.5, 0), "textcoords": "offset points", "va": "center"}
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}
+        axes.annotate(label.text, (text, y), color=INK, fontsize=LABEL_POINTS, bbox=box, annotation_clip=False, **place)
 
 
 def error_bar(axes: Axes, x: float, y: float, low: float, high: float, colour: str, *, upright: bool = True) -> None:

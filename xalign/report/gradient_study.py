@@ -18,6 +18,11 @@ INDISTINCT = 0.1
 LAYER = re.compile(r"layer(\d+)")
 
 
+def unmarked(label: str) -> str:
+    """A label without what follows its @: which data, which epoch, which masked-LM head."""
+    return label.partition("@")[0]
+
+
 @dataclass(frozen=True)
 class GradientStudy:
     """The selected gradients runs. Of several alignment seeds, tables show the default one (or the lowest)."""
@@ -75,8 +80,14 @@ class GradientStudy:
         return [] if record is None else list(record.lines.get("lookahead", ()))
 
     def alignment_lines(self, task: str, model: Model, group: str) -> list[Line]:
-        """Task against alignment over one parameter group: the main comparison first, then others beside it."""
-        return [line for line in self.lines(task, model, MAIN) if line["group"] == group]
+        """Task against the whole alignment loss over one parameter group.
+
+        First the main comparison, then others beside it, such as that on training data. The parts of a loss are in
+        the CSV alone. An unaligned encoder has no loss of its own: whichever it was compared with.
+        """
+        own = LOSSES if model == BASE_MODEL else (model[1],)
+        lines = self.lines(task, model, MAIN)
+        return [line for line in lines if line["group"] == group and unmarked(line["second"]) in own]
 
     def main(self, task: str, model: Model, group: str) -> Line | None:
         """The main comparison of task against alignment over one parameter group: the first of the file."""
@@ -88,11 +99,12 @@ class GradientStudy:
         found = self.alignment_lines(task, model, group)
         return next((line for line in found if (line["first"], line["second"]) == names), None)
 
-    def names(self, task: str) -> tuple[str, str] | None:
-        """What the main comparison of a task compares, where that is the same for all of its models."""
-        lines = (self.main(task, model, SHARED) for model in self.models(task))
-        found = {(line["first"], line["second"]) for line in lines if line is not None}
-        return found.pop() if len(found) == 1 else None
+    def updates(self, task: str, model: Model, like: Line) -> Line | None:
+        """The same comparison of Adam's updates, in place of gradients."""
+        record = self._runs[task, model]
+        names = [like[name] for name in ("view", "first", "second", "group")]
+        found = record.lines.get("updates", ())
+        return next((x for x in found if [x[n] for n in ("view", "first", "second", "group")] == names), None)
 
     @cached_property
     def layer_groups(self) -> list[str]:

@@ -14,7 +14,7 @@ from xalign.report.gradient_study import (
     study_gradients,
 )
 from xalign.report.gradients_drawing import draw_languages, draw_layers
-from xalign.report.language_gradients import average_matrix, languages_of, stale_head
+from xalign.report.language_gradients import average_matrix, languages_of, short
 from xalign.report.layout import TASKS
 from xalign.report.render import Drawing, Report, Table, Value
 from xalign.report.table3 import constants, notes
@@ -26,7 +26,7 @@ LAYER_COLUMNS = (
 )
 LANGUAGE_COLUMNS = (
     *("view", "task", "pair", "loss", "first", "second", "group", "cosine_corrected", "low", "high", "cosine"),
-    *("noise_ceiling", "magnitude_similarity", "stale_head", "align_step", "encoder", "data"),
+    *("noise_ceiling", "magnitude_similarity", "align_step", "encoder", "data"),
 )
 LOOKAHEAD_COLUMNS = (
     *("task", "pair", "loss", "language", "step_size", "loss_before", "loss_after", "change", "low", "high"),
@@ -100,10 +100,13 @@ def languages_table(study: GradientStudy, task: str, view: str) -> Table:
     rows: list[tuple[Value, ...]] = []
     for first in languages:
         cells = (matrix.get((first, second)) for second in languages)
-        rows.append((first, *(None if cell is None else f"{cell:.2f}" for cell in cells)))
+        rows.append((first, *(None if cell is None else short(cell) for cell in cells)))
     explained = ["Over shared parameters; mean over aligned models."]
-    if view == LANGUAGES_BY_MLM and any(stale_head(loss) for _, loss in study.models(task)):
-        explained.append("Checkpoints that were trained without M have a stale masked-LM head: marked in the CSV.")
+    if view == LANGUAGES_BY_MLM:
+        explained.append(
+            "Checkpoints that were trained without M have a stale masked-LM head: here it is refitted on the frozen "
+            "encoder; the CSV has both (@stale, @refitted)."
+        )
     title = study.title(f"Gradients of languages: {VIEWS[view]}, heads of {TASKS.get(task, task)}, corrected cosine")
     return Table(title, ("language", *languages), tuple(rows), tuple(explained))
 
@@ -152,10 +155,9 @@ def languages_data(study: GradientStudy) -> Table:
     for view in VIEWS:
         for task in study.tasks:
             for model in study.models(task):
-                stale = "yes" if view == LANGUAGES_BY_MLM and stale_head(model[1]) else "no"
                 for line in study.lines(task, model, view):
                     numbers = (line[name] for name in LANGUAGE_COLUMNS[4:13])
-                    rows.append((view, task, *model, *numbers, stale, study.steps[task, model], *constants(study)))
+                    rows.append((view, task, *model, *numbers, study.steps[task, model], *constants(study)))
     return Table(study.title("Gradients of languages"), LANGUAGE_COLUMNS, tuple(rows))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xalign.config import LOSSES
 from xalign.report.figures import (
     LOSS_COLOURS,
     MUTED,
+    PAPER,
     RULE,
     SERIES_COLOURS,
     EndLabel,
@@ -17,7 +18,7 @@ from xalign.report.figures import (
     zero_line,
 )
 from xalign.report.gradient_study import EMBEDDINGS, INDISTINCT, SHARED, GradientStudy
-from xalign.report.language_gradients import average_matrix, languages_of
+from xalign.report.language_gradients import average_matrix, languages_of, short
 from xalign.report.layout import TASKS
 
 if TYPE_CHECKING:
@@ -118,13 +119,17 @@ def draw_languages(study: GradientStudy, task: str, view: str) -> Figure:
     figure, axes = panels(1, 1, size, size)
     # Blue against red is told apart by all common forms of colour blindness; the middle is no agreement.
     colours = colormaps["RdBu"].with_extremes(bad="none")
-    axes[0].imshow(np.ma.masked_invalid(values), cmap=colours, vmin=-1, vmax=1)
-    axes[0].set_xticks(range(len(languages)), languages, rotation=90)
-    axes[0].set_yticks(range(len(languages)), languages)
+    shown = np.ma.masked_invalid(values)
+    axes[0].pcolormesh(shown, cmap=colours, vmin=-1, vmax=1, edgecolors=PAPER, linewidth=0.6)
+    centres = np.arange(len(languages)) + 0.5
+    axes[0].set_xticks(centres, languages, rotation=90)
+    axes[0].set_yticks(centres, languages)
+    axes[0].invert_yaxis()
+    axes[0].set_aspect("equal")
     axes[0].grid(visible=False)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            text = f"{value:.2f}".replace("0.", ".").replace("1.00", "1.0")
-            colour = "#ffffff" if abs(value) > 0.65 else "#000000"
-            axes[0].text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+            colour = "#ffffff" if abs(value) > 0.6 else "#000000"
+            place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6}
+            axes[0].text(column + 0.5, row + 0.5, short(float(value)), color=colour, **place)
     return figure

@@ -81,10 +81,10 @@ def report_command(name: str, runs: Path, step: int | None) -> str:
     return shlex.join([*words, "--step", str(step)] if step is not None else words)
 
 
-def grid_command(target: str, runs: Path, origin: Origin) -> str:
-    """The command that makes the runs which a report lacks."""
+def grid_command(action: str, target: str, runs: Path, origin: Origin) -> str:
+    """The command that makes the runs which a report lacks ('run'), or lists them ('status')."""
     preset = DEMO if origin.testbed and origin.data is None else PLACEHOLDER
-    words = ["xalign", "grid", "run", target, "--preset", preset, "--model", origin.model]
+    words = ["xalign", "grid", action, target, "--preset", preset, "--model", origin.model]
     return shlex.join([*words, *(["--data", origin.data] if origin.data else []), "--runs", str(runs)])
 
 
@@ -93,21 +93,20 @@ def page(runs: Path, sections: list[Section], missing: list[Missing], *, step: i
     origin = read_origin(runs)
     style = files("xalign.report").joinpath("page.css").read_text(encoding="utf-8")
     entries = [(section.name, section.entry.title) for section in sections]
-    if missing:
-        entries.append(("missing", "What is missing"))
+    entries.append(("missing", "What is missing"))
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
     parts = [
         head_html(runs, origin, step),
         f"<nav><h2>Contents</h2><ul>{links}</ul></nav>",
         *(section_html(section, runs, step) for section in sections),
-        missing_html(missing, runs, origin) if missing else "",
+        missing_html(missing, runs, origin),
     ]
     title = f"xalign: {origin.encoder}" + (", testbed" if origin.testbed else "")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in parts if part)
+        + "\n".join(parts)
         + "\n</main>\n</body>\n</html>\n"
     )
 
@@ -132,7 +131,8 @@ def head_html(runs: Path, origin: Origin, step: int | None) -> str:
         else ""
     )
     command = code(report_command("all", runs, step))
-    return f"<header><h1>Does alignment help?</h1>{warning}<dl>{rows}</dl>{command}</header>"
+    title = f"Alignment of {escape(origin.encoder)}: tables and figures"
+    return f"<header><h1>{title}</h1>{warning}<dl>{rows}</dl>{command}</header>"
 
 
 def section_html(section: Section, runs: Path, step: int | None) -> str:
@@ -142,7 +142,8 @@ def section_html(section: Section, runs: Path, step: int | None) -> str:
     notes = [table for table in companions if not table.columns]
     folded = [table for table in companions if table.columns]
     details = "".join(table_html(table) for table in folded)
-    more = f"<details><summary>{len(folded)} more tables</summary>{details}</details>" if folded else ""
+    count = f"{len(folded)} {'more ' if leading else ''}table{'s' * (len(folded) > 1)}"
+    more = f"<details><summary>{count}</summary>{details}</details>" if folded else ""
     return "\n".join(
         [
             f'<section id="{section.name}"><h2>{escape(section.entry.title)}</h2><p>{escape(section.entry.shows)}</p>',
@@ -164,19 +165,17 @@ def figure_html(drawing: Drawing, folder: Path) -> str:
 
 
 def missing_html(missing: list[Missing], runs: Path, origin: Origin) -> str:
-    """The reports that could not be made: why, and the commands that change that."""
-    parts = []
+    """How to list the runs that the whole matrix lacks; then each report that could not be made, why, and how to."""
+    listing = code(grid_command("status", "all", runs, origin))
+    parts = [f"<p>Which runs of the whole matrix are complete, failed, stale or missing:</p>{listing}"]
     for gap in missing:
-        commands = code(grid_command(gap.entry.target, runs, origin)) + code(report_command(gap.name, runs, None))
-        parts.append(f"<h3>{escape(gap.entry.title)}</h3><p>{escape(gap.why)}</p>{commands}")
-    hint = (
-        f"<p>{PLACEHOLDER} stands for the preset that the other runs were made with.</p>"
-        if any(PLACEHOLDER in part for part in parts)
-        else ""
-    )
-    return f'<section id="missing"><h2>What is missing</h2>{hint}{"".join(parts)}</section>'
+        commands = [grid_command("run", gap.entry.target, runs, origin), report_command(gap.name, runs, None)]
+        parts.append(f"<h3>{escape(gap.entry.title)}</h3><p>{escape(gap.why)}</p>{code(*commands)}")
+    if PLACEHOLDER in listing:
+        parts.insert(0, f"<p>{PLACEHOLDER} stands for the preset that the other runs were made with.</p>")
+    return f'<section id="missing"><h2>What is missing</h2>{"".join(parts)}</section>'
 
 
-def code(command: str) -> str:
-    """A command to copy."""
-    return f'<pre class="command">{escape(command)}</pre>'
+def code(*commands: str) -> str:
+    """Commands to copy, one a line."""
+    return f'<pre class="command">{escape(chr(10).join(commands))}</pre>'

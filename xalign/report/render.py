@@ -37,11 +37,10 @@ LATEX_ESCAPES = {
     "³": r"$^3$",
     "Δ": r"$\Delta$",
     "ρ": r"$\rho$",
-    "∥": r"$\|$",
-    "√": r"$\surd$",
-    "†": r"$\dagger$",
+    "γ": r"$\gamma$",
+    "ε": r"$\varepsilon$",
+    "…": r"\dots{}",
     "≤": r"$\leq$",
-    "⅔": r"$^2\!/_3$",
 }
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 

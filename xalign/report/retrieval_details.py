@@ -120,7 +120,8 @@ def draw_groups(study: RetrievalStudy, measure: Measure) -> Figure:
     groups = study.groups
     columns = min(4, len(groups))
     figure, axes = panels(-(-len(groups) // columns), columns, 2.3, 1.75, sharex=True, sharey=True)
-    for panel, (group, pairs) in zip(axes, groups.items(), strict=False):
+    for index, (group, pairs) in enumerate(groups.items()):
+        panel = axes[index]
         zero_line(panel, upright=True)
         for y, loss in enumerate(LOSSES):
             cell = across_models(models, loss, pairs)
@@ -136,6 +137,7 @@ def draw_groups(study: RetrievalStudy, measure: Measure) -> Figure:
         panel.set_title(group)
         panel.set_yticks(range(len(LOSSES)), LOSSES)
         panel.grid(axis="y", visible=False)
+        panel.tick_params(labelbottom=index >= len(groups) - columns)
     axes[0].set_ylim(len(LOSSES) - 0.5, -0.5)
     for panel in axes[len(groups) :]:
         panel.set_visible(False)

@@ -87,7 +87,7 @@ def stages(runs: Path) -> Report:
     caption = "One panel a measure, one line a configuration, from the base at 0; bars are the range over models."
     figures = (Drawing("stages", title, caption, partial(draw_stages, found)),) if aligned else ()
     notes = Table("Notes", (), (), tuple(lines))
-    return Report("stages", (*tables, notes), {"stages": data(found)}, figures, leading=len(tables))
+    return Report("stages", (*tables, notes), {"stages": data(found)}, figures, leading=0)
 
 
 def collect_stages(runs: Path) -> Stages:

@@ -75,13 +75,12 @@ def paper_table(study: GradientStudy, task: str) -> Table:
         if any(ceilings):
             rows.append((CEILING_ROW, *(None if c is None else f"{c:.2f}" for c in ceilings)))
     title = study.title(f"Table 3: {TASKS.get(task, task)}, corrected cosine of task and alignment gradients")
-    explained = [
-        "Over the parameters that both losses reach. – : not run, or not detectable (the blocks of a loss do not agree "
-        "with each other). Ceiling: what the cosine of one block of each could be at most."
-    ]
-    if names := study.names(task):
-        explained.append(f"Compared: {names[0]} with {names[1]}.")
-    return Table(title, ("model", *LOSSES), tuple(rows), tuple(explained))
+    explained = (
+        "Task loss on English dev against alignment loss on held-out pairs, over the parameters that both reach.",
+        "– : not run, or not detectable (blocks of one loss do not agree with each other). Ceiling: what the cosine of "
+        "one block of each could be at most.",
+    )
+    return Table(title, ("model", *LOSSES), tuple(rows), explained)
 
 
 def full_table(study: GradientStudy, task: str) -> Table:
@@ -90,23 +89,24 @@ def full_table(study: GradientStudy, task: str) -> Table:
     for model in study.models(task):
         for line in study.alignment_lines(task, model, SHARED):
             every = study.matching(task, model, ALL, line)
-            verdict = "yes" if study.orthogonal(line) else None
+            moved = study.updates(task, model, line)
+            verdict = "yes" if study.orthogonal(line) else "no"
             rows.append(
                 (
                     " ".join(model),
                     f"{line['first']} × {line['second']}",
                     *(corrected(line), limits(line), line["cosine"], line["noise_ceiling"], line["r_first"]),
-                    *(line["r_second"], line["magnitude_similarity"], corrected(every), verdict),
+                    *(line["r_second"], line["magnitude_similarity"], corrected(every), corrected(moved), verdict),
                 )
             )
     columns = (
         *("model", "gradients", "corrected", "interval", "raw", "ceiling", "r task", "r align"),
-        *("magnitude", "all parameters", "orthogonal"),
+        *("magnitude", "all parameters", "updates", "orthogonal"),
     )
     explained = (
         "All parameters: layers that one loss cannot reach count as orthogonal, so S and W look orthogonal by "
         f"construction. Orthogonal: the interval lies inside ±{INDISTINCT}. r: mean cosine of two blocks of one loss. "
-        "Magnitude: similarity of the norms, 1 if equal.",
+        "Magnitude: similarity of the norms, 1 if equal. Updates: corrected, of Adam's updates. @train: training data.",
     )
     title = study.title(f"Table 3: {TASKS.get(task, task)}, each aligned model in full")
     return Table(title, columns, tuple(rows), explained)
