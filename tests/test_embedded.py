@@ -18,7 +18,7 @@ from xalign.encoder import load_encoder
 from xalign.model_source import embedded_directory, find_model
 from xalign.phases.align import align
 
-CODES = ("deu", "eng", "kaz", "jpn", "kor", "rus")
+CODES = ("deu", "eng", "kaz", "kor", "jpn", "hin", "zho", "spa", "rus", "lit", "kas", "fra", "bul", "heb")
 
 
 def test_the_embedded_encoder_has_xlm_r_s_architecture_and_is_small() -> None:
