@@ -172,7 +172,7 @@ def test_data_without_dictionaries_give_sentences_alone(folder: Path, tmp_path: 
     shutil.rmtree(tmp_path / "data" / "muse")
     run = measure(folder, tmp_path / "run", data=str(tmp_path / "data"))
     assert {level for level, *_ in rows(run)} == {"sentence"}
-    assert run.result["pairs_without_dictionary"] == ["deu-eng", "deu-kaz"]
+    assert run.result["pairs_without_words"] == ["deu-eng", "deu-kaz"]
 
 
 def test_a_dictionary_that_the_tokenizer_cannot_encode_is_one_line(folder: Path, tmp_path: Path) -> None:
@@ -180,6 +180,9 @@ def test_a_dictionary_that_the_tokenizer_cannot_encode_is_one_line(folder: Path,
     write_dictionary(tmp_path / "data", "en-de", [("bada", "☃"), ("dete", "☂")])
     with pytest.raises(XalignError, match=r"en-de\.txt: of 2 word pairs of ranks 0-2 the tokenizer can encode 0"):
         measure(folder, tmp_path / "run", data=str(tmp_path / "data"), pairs=("deu-eng",))
+    default = DistancesConfig(output="unused").pairs
+    run = measure(folder, tmp_path / "run", data=str(tmp_path / "data"), pairs=default)
+    assert run.result["pairs"] == ["deu-eng", "kaz-eng"] and run.result["pairs_without_words"] == ["deu-eng"]
 
 
 def test_models_that_cannot_be_measured_are_refused(folder: Path, tmp_path: Path) -> None:

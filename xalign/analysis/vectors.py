@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from xalign.data.tokens import tokenize_cached
 from xalign.encoder import Encoder
@@ -47,7 +48,11 @@ class Vectorizer:
         """Where the vectors of these weights are kept."""
         return cache_directory() / "vectors" / self.encoder.source.digest
 
-    @property
+    @cached_property
+    def _base(self) -> PreTrainedModel:
+        return self.encoder.base.eval().to(self.encoding.device)
+
+    @cached_property
     def _layout(self) -> Layout:
         encoder, length = self.encoder, self.encoder.effective_length(self.max_length)
         return Layout.of(
@@ -70,14 +75,13 @@ class Vectorizer:
         wanted = range(encoder.depth + 1) if layers is None else layers
         inputs = [layout.sentence(ids) for ids in tokenize_cached(texts, encoder.tokenizer)]
         vectors = np.empty((len(wanted), len(inputs), encoder.width), dtype=np.float32)
-        base = encoder.base.eval().to(device)
         # The longest come first, so that memory runs out at once or not at all.
         order = np.argsort([-len(ids) for ids in inputs], kind="stable")
         for start in range(0, len(order), self.encoding.batch_size):
             chosen = order[start : start + self.encoding.batch_size]
             ids = torch.from_numpy(pad([inputs[i] for i in chosen], layout.padding)).to(device)  # (N, L)
             with torch.inference_mode(), self.encoding.autocast():
-                out = base(input_ids=ids, attention_mask=ids != layout.padding, output_hidden_states=True)
+                out = self._base(input_ids=ids, attention_mask=ids != layout.padding, output_hidden_states=True)
                 # Where a stack ends in a norm of its own, only the last hidden state has gone through it.
                 states = (*out.hidden_states[:-1], out.last_hidden_state)
                 content = content_mask(ids, encoder.special_ids)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,8 @@ def distances(config: DistancesConfig) -> RunResult:
     Raises:
         UsageError: a launch with several processes, a model that is neither an encoder nor fully fine-tuned, or an
             option or language that does not fit; before anything is encoded.
-        XalignError: an unfinished or damaged model, languages whose sentences do not match, or a dictionary without
-            words that the tokenizer can encode.
+        XalignError: an unfinished or damaged model, languages whose sentences do not match, or, of a pair that was
+            asked for, a dictionary without words that the tokenizer can encode.
     """
     if launch.world_size() > 1:
         raise UsageError("distances is a single process: run it without accelerate launch (grid does)")
@@ -141,15 +142,28 @@ def _plan(
     unseen = np.setdiff1d(np.arange(count), seen)
     if len(unseen) < 2:
         raise XalignError(f"{topics[1].parent}: holds {len(seen)} of {count} FLORES-200 sentences; raise max_sentences")
-    words = {pair: load_word_pairs(data, *pair, config.word_ranks) for pair in chosen.pairs}
     return _Plan(
         pairs=chosen.pairs,
         layers=list(dict.fromkeys(resolve_layer(layer, encoder.depth) for layer in config.layers)),
         sentences=sentences,
         count=count,
         unseen=unseen,
-        words={pair: keep_encodable(found, encoder.tokenizer) for pair, found in words.items() if found is not None},
+        words=dict(_words(config, data, chosen, encoder)),
     )
+
+
+def _words(
+    config: DistancesConfig, data: DataDirectory, chosen: ChosenPairs, encoder: Encoder
+) -> Iterator[tuple[Pair, tuple[WordPairs, int]]]:
+    for pair in chosen.pairs:
+        found = load_word_pairs(data, *pair, config.word_ranks)
+        if found is None:
+            continue
+        try:
+            yield pair, keep_encodable(found, encoder.tokenizer)
+        except XalignError:
+            if chosen.asked_for:
+                raise
 
 
 def _measure(found: Found, config: DistancesConfig, model: MeasuredModel, plan: _Plan, encoder: Encoder) -> None:
@@ -189,7 +203,7 @@ def _labels(model: MeasuredModel, plan: _Plan, data: DataDirectory) -> dict[str,
         "layers": plan.layers,
         "seeds": [int(seed) for seed in model.encoders if seed != ENCODER],
         "pairs": [pair_name(pair) for pair in plan.pairs],
-        "pairs_without_dictionary": [pair_name(pair) for pair in plan.pairs if pair not in plan.words],
+        "pairs_without_words": [pair_name(pair) for pair in plan.pairs if pair not in plan.words],
         "dictionaries": [_describe(pair, words, dropped, data.path) for pair, (words, dropped) in plan.words.items()],
         "sentences": sentences,
         "excluded_sentences": plan.count - sentences,

@@ -21,11 +21,17 @@ Pair = tuple[Language, Language]
 
 @dataclass(frozen=True)
 class ChosenPairs:
-    """Language pairs to measure; the FLORES-200 file of each of their languages; the default pairs left out."""
+    """Language pairs to measure, and the FLORES-200 file of each of their languages.
+
+    Attributes:
+        missing: the default pairs that the data lack.
+        asked_for: whether the pairs were named, so that each of them must be measured.
+    """
 
     pairs: list[Pair]
     files: dict[Language, Path]
     missing: list[str]
+    asked_for: bool
 
 
 def pair_name(pair: Pair) -> str:
@@ -47,10 +53,11 @@ def choose_pairs(config: RetrieveConfig | DistancesConfig, data: DataDirectory) 
     there = set(data.flores_languages(SPLIT))
     pairs = [pair for pair in wanted if there.issuperset(pair)]
     by_default = next(field.default for field in dataclasses.fields(config) if field.name == "pairs")
-    if config.pairs != by_default or not pairs:
+    asked_for = config.pairs != by_default
+    if asked_for or not pairs:
         pairs = wanted  # and the first language without a file is an error
     files = {language: data.flores(language, SPLIT) for pair in pairs for language in pair}
-    return ChosenPairs(pairs, files, [pair_name(pair) for pair in wanted if pair not in pairs])
+    return ChosenPairs(pairs, files, [pair_name(pair) for pair in wanted if pair not in pairs], asked_for)
 
 
 def load_translations(files: Mapping[Language, Path], most: int | None) -> dict[Language, list[str]]:
