@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
@@ -37,12 +38,12 @@ class Group:
     lookups: tuple[bool, ...]
     start: int
 
-    @property
+    @cached_property
     def columns(self) -> slice:
         """Its columns in the flat vector."""
         return slice(self.start, self.start + sum(parameter.numel() for parameter in self.parameters))
 
-    @property
+    @cached_property
     def unit_sizes(self) -> np.ndarray:
         """(units,) numbers in each unit of its reach."""
         sizes = [
@@ -51,11 +52,11 @@ class Group:
         ]
         return np.concatenate(sizes)
 
-    def slots(self) -> Iterator[tuple[nn.Parameter, bool, slice]]:
+    @cached_property
+    def slots(self) -> tuple[tuple[nn.Parameter, bool, slice], ...]:
         """Each parameter, whether it is a lookup table, and its columns."""
-        ends = accumulate((parameter.numel() for parameter in self.parameters), initial=self.start)
-        for parameter, lookup, first in zip(self.parameters, self.lookups, ends, strict=False):
-            yield parameter, lookup, slice(first, first + parameter.numel())
+        ends = list(accumulate((parameter.numel() for parameter in self.parameters), initial=self.start))
+        return tuple(zip(self.parameters, self.lookups, map(slice, ends, ends[1:]), strict=True))
 
 
 class ParameterGroups:
@@ -77,7 +78,7 @@ class ParameterGroups:
         self.size = max(group.columns.stop for group in self.groups.values())
         self.device = table.device
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, slice]:
         """The columns of each group."""
         return {name: group.columns for name, group in self.groups.items()}
@@ -85,7 +86,7 @@ class ParameterGroups:
     def parameters(self) -> Iterator[tuple[nn.Parameter, slice]]:
         """All parameters with their columns."""
         for group in self.groups.values():
-            for parameter, _, columns in group.slots():
+            for parameter, _, columns in group.slots:
                 yield parameter, columns
 
     def activate(self) -> None:
@@ -114,7 +115,7 @@ class ParameterGroups:
         found: Reach = {}
         for name, group in self.groups.items():
             units = []
-            for parameter, lookup, columns in group.slots():
+            for parameter, lookup, columns in group.slots:
                 part = buffer[columns]
                 units.append(part.view_as(parameter).any(dim=1) if lookup else part.any()[None])
             found[name] = torch.cat(units).cpu().numpy()
