@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import cast
 
 import numpy as np
 import torch
@@ -110,27 +111,31 @@ class ParameterGroups:
         if self.decoder is not None:
             self.decoder.grad = None if buffer is None else buffer[self.size :].view_as(self.decoder)
 
-    def reached(self, buffer: Tensor) -> Reach:
-        """Which units of each group have a gradient in `buffer`, the decoder's part aside."""
+    def reached(self, buffer: Tensor, before: Reach | None = None) -> Reach:
+        """Which units of each group have a gradient in `buffer` or are in `before`, the decoder's part aside."""
         found: Reach = {}
         for name, group in self.groups.items():
+            if before is not None and before[name].all():
+                found[name] = before[name]  # nothing more to find out
+                continue
             units = []
             for parameter, lookup, columns in group.slots:
                 part = buffer[columns]
                 units.append(part.view_as(parameter).any(dim=1) if lookup else part.any()[None])
-            found[name] = torch.cat(units).cpu().numpy()
+            here = torch.cat(units).cpu().numpy()
+            found[name] = here if before is None else before[name] | here
         return found
 
 
 def _groups(encoder: Encoder) -> dict[str, Group]:
     base = encoder.base
-    table = base.get_input_embeddings().weight
+    table = cast(nn.Parameter, base.get_input_embeddings().weight)
     lookups = {id(module.weight) for module in base.modules() if isinstance(module, nn.Embedding)}
     embeddings = getattr(base, "embeddings", None)
     parts: dict[str, list[nn.Parameter]] = {TABLE: [table], REST: []}
     taken = {id(table)}
-    if getattr(base, "pooler", None) is not None:
-        taken |= {id(parameter) for parameter in base.pooler.parameters()}  # it is read by no objective
+    if isinstance(pooler := getattr(base, "pooler", None), nn.Module):
+        taken |= {id(parameter) for parameter in pooler.parameters()}  # no objective reads it
 
     def take(name: str, module: nn.Module) -> None:
         fresh = [parameter for parameter in module.parameters() if id(parameter) not in taken]
