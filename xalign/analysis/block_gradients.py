@@ -97,9 +97,8 @@ def collect(
             for name, value in _differentiate(loss, block, groups, buffers).items():
                 values[name][block] = value
             for name, buffer in buffers.items():
-                found = groups.reached(buffer)
-                kept[name].append(rows.add(buffer, {group for group, units in found.items() if units.any()}))
-                reached[name] = _either(reached.get(name), found)
+                reached[name] = groups.reached(buffer, reached.get(name))
+                kept[name].append(rows.add(buffer, {group for group, units in reached[name].items() if units.any()}))
                 if groups.decoder is not None:
                     part = buffer[groups.size :]
                     units = part.view_as(groups.decoder).any(dim=1).cpu().numpy()
@@ -146,7 +145,3 @@ def _differentiate(
     if broken is not None:
         raise XalignError(f"block {block + 1}: the loss {broken} is not finite; take an earlier checkpoint")
     return found
-
-
-def _either(before: Reach | None, now: Reach) -> Reach:
-    return now if before is None else {name: before[name] | units for name, units in now.items()}

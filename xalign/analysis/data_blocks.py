@@ -40,15 +40,10 @@ class BlockOrder(BatchOrder):
         Raises:
             UsageError: there are too few examples for so many blocks.
         """
+        require_blocks(len(lengths), blocks, batch_size if equal_batches else 1, what)
         size = min(per_block, len(lengths) // blocks)
         if equal_batches:
             size -= size % batch_size
-        if size < 1:
-            needed = batch_size if equal_batches else 1
-            raise UsageError(
-                f"{len(lengths)} {what} do not give {blocks} blocks of at least {needed}: "
-                f"lower blocks{' or pairs_per_batch' if equal_batches else ''}, or use more data"
-            )
         super().__init__(lengths, batch_size, seed=seed, keep_last=True)
         order = generator(seed, "blocks").permutation(len(lengths))
         self.blocks, self.per_block = blocks, size
@@ -67,3 +62,16 @@ class BlockOrder(BatchOrder):
     def steps(self, block: int) -> range:
         """The steps whose batches form a block."""
         return range(block * self.batches_per_block, (block + 1) * self.batches_per_block)
+
+
+def require_blocks(count: int, blocks: int, smallest: int, what: str) -> None:
+    """Refuse to cut `count` examples into more blocks than they give.
+
+    Raises:
+        UsageError: a block would hold fewer than `smallest` examples.
+    """
+    if count // blocks < smallest:
+        raise UsageError(
+            f"{count} {what} do not give {blocks} blocks of at least {smallest}: "
+            f"lower blocks{' or pairs_per_batch' if smallest > 1 else ''}, or use more data"
+        )

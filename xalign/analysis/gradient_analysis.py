@@ -13,6 +13,7 @@ import numpy as np
 
 from xalign.analysis.alignment_gradients import AlignmentBlocks, alignment_objective
 from xalign.analysis.block_gradients import BlockGradients, BlockLoss, collect, most_rows, total
+from xalign.analysis.data_blocks import require_blocks
 from xalign.analysis.gradient_blocks import ParameterGroups
 from xalign.analysis.gradient_inputs import ENGLISH, GradientInputs
 from xalign.analysis.gradient_storage import GradientRows
@@ -60,6 +61,19 @@ class GradientAnalysis:
         )
         self.tests: dict[str, tuple[TaskBlocks, np.ndarray]] = {}
         self.examples: dict[str, int] = {}
+
+    def check(self) -> None:
+        """Refuse what can be refused before heads are trained.
+
+        Raises:
+            UsageError: too little data for so many blocks, or options that the alignment losses do not take.
+        """
+        inputs, blocks, task = self.inputs, self.config.blocks, self.inputs.task.name
+        for code, part in {f"{task}, dev": inputs.dev, f"{task}, train": inputs.train, **inputs.test}.items():
+            require_blocks(len(part), blocks, 1, f"sentences ({code})")
+        for code, part in inputs.flores.items():
+            require_blocks(len(part) // 2, blocks, 1, f"sentences in a half of FLORES ({code})")
+        self.alignment_blocks()
 
     def task_blocks(self, label: str, sentences: Sequence[object]) -> TaskBlocks:
         """The task's loss on blocks of labelled sentences."""

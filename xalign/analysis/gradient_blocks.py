@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
+from typing import cast
 
 import numpy as np
 import torch
@@ -37,12 +39,12 @@ class Group:
     lookups: tuple[bool, ...]
     start: int
 
-    @property
+    @cached_property
     def columns(self) -> slice:
         """Its columns in the flat vector."""
         return slice(self.start, self.start + sum(parameter.numel() for parameter in self.parameters))
 
-    @property
+    @cached_property
     def unit_sizes(self) -> np.ndarray:
         """(units,) numbers in each unit of its reach."""
         sizes = [
@@ -51,11 +53,11 @@ class Group:
         ]
         return np.concatenate(sizes)
 
-    def slots(self) -> Iterator[tuple[nn.Parameter, bool, slice]]:
+    @cached_property
+    def slots(self) -> tuple[tuple[nn.Parameter, bool, slice], ...]:
         """Each parameter, whether it is a lookup table, and its columns."""
-        ends = accumulate((parameter.numel() for parameter in self.parameters), initial=self.start)
-        for parameter, lookup, first in zip(self.parameters, self.lookups, ends, strict=False):
-            yield parameter, lookup, slice(first, first + parameter.numel())
+        ends = list(accumulate((parameter.numel() for parameter in self.parameters), initial=self.start))
+        return tuple(zip(self.parameters, self.lookups, map(slice, ends, ends[1:]), strict=True))
 
 
 class ParameterGroups:
@@ -77,7 +79,7 @@ class ParameterGroups:
         self.size = max(group.columns.stop for group in self.groups.values())
         self.device = table.device
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, slice]:
         """The columns of each group."""
         return {name: group.columns for name, group in self.groups.items()}
@@ -85,7 +87,7 @@ class ParameterGroups:
     def parameters(self) -> Iterator[tuple[nn.Parameter, slice]]:
         """All parameters with their columns."""
         for group in self.groups.values():
-            for parameter, _, columns in group.slots():
+            for parameter, _, columns in group.slots:
                 yield parameter, columns
 
     def activate(self) -> None:
@@ -109,27 +111,31 @@ class ParameterGroups:
         if self.decoder is not None:
             self.decoder.grad = None if buffer is None else buffer[self.size :].view_as(self.decoder)
 
-    def reached(self, buffer: Tensor) -> Reach:
-        """Which units of each group have a gradient in `buffer`, the decoder's part aside."""
+    def reached(self, buffer: Tensor, before: Reach | None = None) -> Reach:
+        """Which units of each group have a gradient in `buffer` or are in `before`, the decoder's part aside."""
         found: Reach = {}
         for name, group in self.groups.items():
+            if before is not None and before[name].all():
+                found[name] = before[name]  # nothing more to find out
+                continue
             units = []
-            for parameter, lookup, columns in group.slots():
+            for parameter, lookup, columns in group.slots:
                 part = buffer[columns]
                 units.append(part.view_as(parameter).any(dim=1) if lookup else part.any()[None])
-            found[name] = torch.cat(units).cpu().numpy()
+            here = torch.cat(units).cpu().numpy()
+            found[name] = here if before is None else before[name] | here
         return found
 
 
 def _groups(encoder: Encoder) -> dict[str, Group]:
     base = encoder.base
-    table = base.get_input_embeddings().weight
+    table = cast(nn.Parameter, base.get_input_embeddings().weight)
     lookups = {id(module.weight) for module in base.modules() if isinstance(module, nn.Embedding)}
     embeddings = getattr(base, "embeddings", None)
     parts: dict[str, list[nn.Parameter]] = {TABLE: [table], REST: []}
     taken = {id(table)}
-    if getattr(base, "pooler", None) is not None:
-        taken |= {id(parameter) for parameter in base.pooler.parameters()}  # it is read by no objective
+    if isinstance(pooler := getattr(base, "pooler", None), nn.Module):
+        taken |= {id(parameter) for parameter in pooler.parameters()}  # no objective reads it
 
     def take(name: str, module: nn.Module) -> None:
         fresh = [parameter for parameter in module.parameters() if id(parameter) not in taken]

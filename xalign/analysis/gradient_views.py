@@ -116,7 +116,7 @@ class Products:
     ) -> Line:
         found = Similarity()
         if reach:
-            products = sum(self.matrices[name] for name in members)
+            products = np.sum([self.matrices[name] for name in members], axis=0)
             first, second = (slice(self._places[x.label], self._places[x.label] + self.blocks) for x in (a, b))
             found = similarity(products[first, first], products[second, second], products[first, second], paired=paired)
         return Line(view, a.label, b.label, group, found, reach)

@@ -61,15 +61,15 @@ def gradients(config: GradientsConfig) -> RunResult:
         inputs = dataclasses.replace(inputs, weights=run_of_heads.digest, upstream=[*inputs.upstream, upstream])
     if not config.overwrite and (done := completed(Path(config.output), run_key("gradients", config, inputs))):
         return done
-    encoder = _load(source)
+    analysis = GradientAnalysis(config, found, _load(source), found.heads, Path(config.output) / "checkpoints")
+    analysis.check()
     lineage = {**NO_LINEAGE, **source.lineage, "encoder": source.name, "task": config.task}
     name = gradients_name(config.task, encoder_name(lineage))
     with open_run(config, "gradients", name, lineage, inputs) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
             run.write("environment.json", launch.environment(None, config.precision))
-            heads = found.heads or train_heads(config, run.directory / "heads")
-            analysis = GradientAnalysis(config, found, encoder, heads, run.checkpoints)
+            analysis.heads = analysis.heads or train_heads(config, run.directory / "heads")
             if config.protocol == "checkpoint":
                 return _at_checkpoint(run, config, found, analysis)
             return _along_finetuning(run, config, found, analysis)
