@@ -90,7 +90,8 @@ def write_transfer(
     directory = runs / name
     inputs = {"weights": "head", "data": dict(data or {})}
     source = [{"path": str(runs / "finetune" / task / mode / model), "key": key}]
-    write_run(directory, "transfer", name, {"max_length": 256}, place, source, testbed=testbed, inputs=inputs)
+    config = {"max_length": 256, "data": "gone"}
+    write_run(directory, "transfer", name, config, place, source, testbed=testbed, inputs=inputs)
     if state == "failed":
         (directory / "failed.json").write_text(json.dumps({"error": "loss is not finite", "step": 7}))
     if state == "complete":

@@ -61,7 +61,7 @@ def write_analysis(
         model = f"{pair}/{loss}{suffix}" + ("" if align_step == 6000 else f"-step{align_step}")
     folder = {"retrieve": "", "distances": f"{task or 'encoder'}/", "gradients": f"{task}/"}[phase]
     directory = runs / phase / f"{folder}{model}"
-    config = {"model": "mini", "max_length": 128, **(options or {})}
+    config = {"model": "mini", "data": "gone", "max_length": 128, **(options or {})}
     inputs = {"weights": f"aligned-{model}" if pair else weights, "data": dict(data or {})}
     lineage = place | ({"task": task} if task else {})
     write_run(directory, phase, f"{phase}/{folder}{model}", config, lineage, upstream, testbed=testbed, inputs=inputs)

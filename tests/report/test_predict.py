@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for pair, loss in itertools.product(PAIRS, LOSSES):
             after = {language: value + gain(pair, loss, language) for language, value in base.items()}
             write_transfer(folder, task, mode, pair, loss, correct=outcomes(after, 1), seeds=(15, 33))
-    write_retrieval(folder, lambda s, t, k: 0.3, pairs=MEASURED_PAIRS, options={"data": "gone"})
+    write_retrieval(folder, lambda s, t, k: 0.3, pairs=MEASURED_PAIRS)
     write_distances(folder, lambda level, p, k: 0.5, pairs=MEASURED_PAIRS)
     for pair, loss in itertools.product(PAIRS, LOSSES):
         def cosine(source: str, target: str, layer: int, pair: str = pair, loss: str = loss) -> float:
@@ -60,7 +60,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             other = source if target == "eng" else target
             return 0.3 + gain(pair, loss, other)
 
-        write_retrieval(folder, cosine, pair, loss, pairs=MEASURED_PAIRS, options={"data": "gone"})
+        write_retrieval(folder, cosine, pair, loss, pairs=MEASURED_PAIRS)
         write_distances(folder, lambda level, p, k: 0.5, pair, loss, pairs=MEASURED_PAIRS)
         for task, value in (("pos", -0.4), ("topic", 0.4)):
             write_gradients(folder, value + (0.08 if pair == "kk-ko" else 0.0), pair, loss, task)

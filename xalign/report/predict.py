@@ -28,7 +28,7 @@ from xalign.report.evidence import Evidence, estimate
 from xalign.report.evidence.languages import changes_by_language, proximities
 from xalign.report.layout import block_name, titled
 from xalign.report.predictors import Unit, make_units
-from xalign.report.records import collect_transfers
+from xalign.report.records import TransferRecord, collect_transfers
 from xalign.report.render import Report, Table, Value
 
 HYPOTHESES = ("HI", "HII")
@@ -104,13 +104,22 @@ def gather(runs: Path, step: int | None, draws: int = DRAWS) -> tuple[Evidence, 
             found[phase] = select_analyses(Analyses(), None)[0]
     blocks = tuple(make_blocks(transfers.complete, draws=draws))
     units = make_units(blocks, found["retrieve"], found["distances"], found["gradients"])
-    config = transfers.complete[0].chain.runs[0]["config"]
-    testbed = open_data(config["data"]).path if transfers.complete[0].testbed else None
+    testbed = testbed_of(transfers.complete[0])
     subwords = subwords_of(found["retrieve"])
     evidence = Evidence(
         blocks, tuple(units), found["retrieve"], found["distances"], found["gradients"], testbed, subwords
     )
     return evidence, [phase for phase, records in found.items() if not records]
+
+
+def testbed_of(record: TransferRecord) -> Path | None:
+    """The testbed that a run was tested on; None for real data, and where it is gone."""
+    if not record.testbed:
+        return None
+    try:
+        return open_data(record.chain.runs[0]["config"]["data"]).path
+    except UsageError:
+        return None
 
 
 def subwords_of(retrieval: list[Analysis]) -> dict[str, set[int]]:
