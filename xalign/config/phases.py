@@ -68,6 +68,9 @@ class AlignConfig(TrainingOptions):
     max_pairs: int | None = option(
         None, "cap on the corpus", low=2, by={"en-kk": 80_000, "other": 100_000}, mark="paper", source="§4.2"
     )
+    shared_with: tuple[str, ...] = option(
+        (), "other pairs: keep the sentences of the common language that all have (language or corpus?)"
+    )
     held_out: int = option(2000, "pairs set aside before the cap", low=2)
     temperature: float = option(
         0.1, "τ of both contrasts", low=1e-6, mark="lineage", source="Gaschi 2023; Wu & Dredze 2020"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 from xalign.data.languages import Language, parse_pair
 from xalign.data.layout import DataDirectory
 from xalign.data.lines import read_lines
+from xalign.data.shared_sentences import common_language, keep_shared, side_of
 from xalign.errors import UsageError, XalignError
 
 CLEANING_VERSION = 1
@@ -40,7 +41,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairCounts:
-    """What became of the pairs: `read` = `empty` + `duplicate` + `held_out` + `capped` + `kept`.
+    """What became of the pairs: `read` = `empty` + `duplicate` + `unshared` + `held_out` + `capped` + `kept`.
 
     `held_out_asked` exceeds `held_out` where the corpus is too small to give that many.
     """
@@ -48,6 +49,7 @@ class PairCounts:
     read: int
     empty: int
     duplicate: int
+    unshared: int
     held_out: int
     held_out_asked: int
     capped: int
@@ -58,7 +60,8 @@ class PairCounts:
         small = f" (a tenth: too few pairs for {self.held_out_asked:,})" if self.held_out < self.held_out_asked else ""
         return (
             f"{self.read:,} pairs read, {self.empty:,} empty, {self.duplicate:,} duplicate, "
-            f"{self.held_out:,} held out{small}, {self.capped:,} over the cap, {self.kept:,} kept for training"
+            + (f"{self.unshared:,} not shared, " if self.unshared else "")
+            + f"{self.held_out:,} held out{small}, {self.capped:,} over the cap, {self.kept:,} kept for training"
         )
 
 
@@ -73,7 +76,14 @@ class PairCorpus:
     files: list[Path]
 
 
-def load_pairs(data: DataDirectory, pair: str, *, max_pairs: int | None = None, held_out: int = 2000) -> PairCorpus:
+def load_pairs(
+    data: DataDirectory,
+    pair: str,
+    *,
+    max_pairs: int | None = None,
+    held_out: int = 2000,
+    shared_with: Sequence[str] = (),
+) -> PairCorpus:
     """Load the corpus of a pair such as `de-en`; source is the language named first.
 
     Args:
@@ -82,6 +92,8 @@ def load_pairs(data: DataDirectory, pair: str, *, max_pairs: int | None = None, 
         max_pairs: most training pairs; None for all.
         held_out: pairs set aside before the cap. If that would leave fewer than half of the corpus for training,
             a tenth is set aside instead.
+        shared_with: other pairs; only sentences of the common language that all corpora have are kept, once each, and
+            the same ones are held out in all of them.
 
     Raises:
         UsageError: an unknown pair, a pair without files, a count out of range.
@@ -92,6 +104,39 @@ def load_pairs(data: DataDirectory, pair: str, *, max_pairs: int | None = None, 
     if held_out < 0:
         raise UsageError(f"held_out is {held_out}; it must not be negative")
     languages = parse_pair(pair)
+    files, pairs, read, empty = _unique_pairs(data, pair)
+    distinct = len(pairs)
+    if shared_with:
+        language = common_language([pair, *shared_with])
+        others = []
+        for other in shared_with:
+            more, theirs, _, _ = _unique_pairs(data, other)
+            files += more
+            others.append([each[side_of(other, language)] for each in theirs])
+        where = ", ".join([pair, *shared_with])
+        by_sentence = keep_shared(pairs, side_of(pair, language), others, where)
+        texts, pairs = list(by_sentence), list(by_sentence.values())
+    else:
+        reverse = languages[0].flores > languages[1].flores
+        texts = ["\t".join(reversed(each) if reverse else each) for each in pairs]
+    set_aside = held_out if 2 * (len(pairs) - held_out) >= len(pairs) else len(pairs) // 10
+    order = np.argsort(_ranks(texts), kind="stable")
+    training = order[set_aside:][:max_pairs]
+    counts = PairCounts(
+        read=read,
+        empty=empty,
+        duplicate=read - empty - distinct,
+        unshared=distinct - len(pairs),
+        held_out=set_aside,
+        held_out_asked=held_out,
+        capped=len(pairs) - set_aside - len(training),
+        kept=len(training),
+    )
+    return PairCorpus(languages, _select(pairs, training), _select(pairs, order[:set_aside]), counts, files)
+
+
+def _unique_pairs(data: DataDirectory, pair: str) -> tuple[list[Path], list[tuple[str, str]], int, int]:
+    """The files of a pair, its clean and distinct pairs, and how many lines were read and how many were empty."""
     files, lines = _read(data, pair)
     read, empty = 0, 0
     unique: dict[tuple[str, str], None] = {}
@@ -104,20 +149,7 @@ def load_pairs(data: DataDirectory, pair: str, *, max_pairs: int | None = None, 
             empty += 1
     if not unique:
         raise XalignError(f"{files[0]}: no usable sentence pair among {read:,} lines")
-    pairs = list(unique)
-    set_aside = held_out if 2 * (len(pairs) - held_out) >= len(pairs) else len(pairs) // 10
-    order = np.argsort(_ranks(pairs, reverse=languages[0].flores > languages[1].flores), kind="stable")
-    training = order[set_aside:][:max_pairs]
-    counts = PairCounts(
-        read=read,
-        empty=empty,
-        duplicate=read - empty - len(pairs),
-        held_out=set_aside,
-        held_out_asked=held_out,
-        capped=len(pairs) - set_aside - len(training),
-        kept=len(training),
-    )
-    return PairCorpus(languages, _select(pairs, training), _select(pairs, order[:set_aside]), counts, files)
+    return files, list(unique), read, empty
 
 
 def clean(text: str) -> str:
@@ -155,14 +187,11 @@ def _read_table(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def _ranks(pairs: list[tuple[str, str]], *, reverse: bool) -> np.ndarray:
-    """A number for each pair, uniform in 64 bits, that depends on its text alone; `reverse` hashes target first."""
+def _ranks(texts: list[str]) -> np.ndarray:
+    """A number for each text, uniform in 64 bits, that depends on the text alone."""
     key = f"xalign held-out {HELD_OUT_SEED}".encode()
-    ranks = np.empty(len(pairs), dtype=np.uint64)
-    for row, pair in enumerate(pairs):
-        text = "\t".join(reversed(pair) if reverse else pair).encode()
-        ranks[row] = int.from_bytes(hashlib.blake2b(text, digest_size=8, key=key).digest(), "big")
-    return ranks
+    digests = (hashlib.blake2b(text.encode(), digest_size=8, key=key).digest() for text in texts)
+    return np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.uint64)
 
 
 def _select(pairs: list[tuple[str, str]], rows: np.ndarray) -> Pairs:

@@ -72,7 +72,9 @@ def align(config: AlignConfig) -> RunResult:
     config = launch.with_precision(config)
     source = find_model(config.model)
     data = open_data(config.data)
-    corpus = load_pairs(data, config.pair, max_pairs=config.max_pairs, held_out=config.held_out)
+    corpus = load_pairs(
+        data, config.pair, max_pairs=config.max_pairs, held_out=config.held_out, shared_with=config.shared_with
+    )
     inputs = describe_inputs(data, corpus.files, source)
     if not config.overwrite and (done := completed(Path(config.output), run_key("align", config, inputs))):
         return done
