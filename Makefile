@@ -16,7 +16,7 @@ REPORT := $(BIN)/xalign report
 WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --runs "$(RUNS)" --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 table2 tableC table3 figure1 tables figures report test lint ui clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 stages tables figures report test lint ui clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,10 @@ table3: $(INSTALLED) ## Table 3: gradients of tasks against those of alignment
 figure1: $(INSTALLED) ## Figure 1: embedding distances by layer
 	$(GRID) figure1 $(WITH)
 	$(REPORT) figure1 --runs "$(RUNS)"
+
+stages: $(INSTALLED) ## everything again at the encoders that alignment kept on its way
+	$(GRID) stages $(WITH)
+	$(REPORT) stages --runs "$(RUNS)"
 
 tables: table1 table2 tableC table3 ## every table
 

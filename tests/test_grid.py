@@ -56,6 +56,36 @@ def test_the_paper_s_matrix_has_28_alignments_and_116_fine_tunings(tmp_path: Pat
     assert 116 * seeds == 348
 
 
+def test_the_paper_s_analyses_read_29_encoders_and_what_was_fine_tuned_from_them(tmp_path: Path) -> None:
+    grid = Grid.build(tmp_path, preset="paper", model="mini", data=None, assignments=[])
+    phases = [job.phase for job in grid.jobs("all")]
+    counts = {phase: phases.count(phase) for phase in ("retrieve", "distances", "gradients")}
+    assert counts == {"retrieve": 29, "distances": 29 * 3, "gradients": 28 * 2}
+    assert {job.phase for job in grid.jobs("table2")} == {"align", "retrieve"}
+    assert {job.options["mode"] for job in grid.jobs("figure1") if job.phase == "finetune"} == {"full"}
+    assert {job.options["mode"] for job in grid.jobs("table3") if job.phase == "finetune"} == {"linear"}
+
+
+def test_stages_add_every_encoder_that_alignment_kept(tmp_path: Path) -> None:
+    grid = Grid.build(tmp_path, preset="paper", model="mini", data=None, assignments=[])
+    jobs = grid.jobs("stages")
+    assert sum(job.phase == "finetune" for job in jobs) * 3 == 684
+    kept = next(job for job in jobs if job.name == "retrieve/de-en/S1W0M0-step3000")
+    assert kept.needs == "align/de-en/S1W0M0" and kept.options["model"].endswith("S1W0M0/encoder-step3000")
+
+
+def test_all_analyses_and_stages_end_in_reports_and_a_page(tmp_path: Path, words: list[str]) -> None:
+    runs = tmp_path / "runs"
+    small = ["--set", "grid.losses=S1W0M0", "--set", "grid.tasks=topic"]
+    for target in ("all", "stages"):
+        assert run(["grid", "run", target, *words, *small, "--runs", str(runs), "--tracking", "none"]) == 0
+    assert run(["report", "all", "--runs", str(runs), "--tracking", "none"]) == 0
+    made = {path.name for path in (runs / "report").iterdir()}
+    reports = ("table1", "table2", "tableC-top5", "tableC-top10", "table3", "figure1", "gradients", "predict", "stages")
+    assert {f"{name}.md" for name in reports} | {"index.html", "table3.png", "stages.svg"} <= made
+    assert {path.name for path in (runs / "transfer/topic/linear/de-en").iterdir()} == {"S1W0M0", "S1W0M0-step3"}
+
+
 def test_a_complete_matrix_is_not_made_again(
     words: list[str], finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ TARGETS = {
     "tableC": ("retrieve",),
     "table3": ("gradients",),
     "figure1": ("distances",),
+    "stages": ("transfer", "retrieve", "distances"),
     "all": ("transfer", "retrieve", "distances", "gradients"),
 }
 """What each table or figure is made from: the phases whose runs, and those they read, it needs."""
@@ -105,6 +106,8 @@ class Grid:
             raise UsageError(f"grid target {target!r} is unknown: choose from {', '.join(TARGETS)}")
         align = list(self._align_jobs())
         encoders = [Encoder(BASE, self.model), *(self._aligned(job) for job in align)]
+        if target == "stages":
+            encoders += [encoder for job in align for encoder in self._kept(job)]
         finetune = list(self._finetune_jobs(encoders))
         made = {
             "align": align,
@@ -137,6 +140,15 @@ class Grid:
     def _aligned(self, job: Job) -> Encoder:
         lineage = {"pair": job.options["pair"], "loss": job.options["loss"], "align_seed": int(job.options["seed"])}
         return Encoder(encoder_name(lineage), str(self.runs / job.name), job.name)
+
+    def _kept(self, job: Job) -> Iterator[Encoder]:
+        """The encoders that an alignment run keeps on its way."""
+        config = self.configuration(job)
+        for step in config.keep_steps:
+            if step < config.steps:
+                lineage = {"pair": config.pair, "loss": config.loss, "align_seed": config.seed, "align_step": step}
+                model = str(self.runs / job.name / f"encoder-step{step}")
+                yield Encoder(encoder_name(lineage | {"partial": True}), model, job.name)
 
     def _finetune_jobs(self, encoders: list[Encoder]) -> Iterator[Job]:
         for task in self.config.tasks:

@@ -20,7 +20,7 @@ grid_app = typer.Typer(
 )
 
 REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, or all."
-Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, all.")]
+Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, stages, all.")]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
 Workers = Annotated[int, typer.Option(help="Runs at a time, one device each.")]
 Keep = Annotated[str, typer.Option(help="What stays of fine-tuned models after their transfer: all, heads, none.")]

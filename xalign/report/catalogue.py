@@ -111,7 +111,7 @@ REPORTS: dict[str, Entry] = {
     "stages": Entry(
         lambda runs, step: stages(runs),
         ("transfer", "retrieve", "distances"),
-        "all",
+        "stages",
         "Stages of alignment",
         "How accuracy, distances and cosines move from the base over kept checkpoints to the final encoders.",
     ),
