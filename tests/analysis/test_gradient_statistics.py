@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xalign.analysis.gradient_statistics import Similarity, block_cosine, similarity, student_quantile
+from xalign.analysis.gradient_statistics import Similarity, block_cosine, similarity
 
 BLOCKS, WIDTH = 8, 4000
 
@@ -125,9 +125,3 @@ def test_two_blocks_give_an_estimate_without_limits() -> None:
     first, second = (blocks(mean, 0.5, draw)[:2] for mean in truth(0.5, draw))
     found = products(first, second)
     assert found.cosine_corrected is not None and found.low is None and found.high is None
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 8, 15, 30])
-@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
-def test_student_quantiles_are_those_of_scipy(degrees: int, level: float) -> None:
-    assert student_quantile(degrees, level) == pytest.approx(stats.t.ppf((1 + level) / 2, degrees), rel=1e-8)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from torch import Tensor
+
+from xalign.analysis.student import student_quantile
 
 FEWEST = 5  # values of which an interval is given
 
@@ -58,20 +59,5 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float
     """The t-interval of a mean; None for fewer than `FEWEST` values."""
     if len(values) < FEWEST:
         return None
-    half = t_quantile((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = student_quantile(len(values) - 1, level) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
-
-
-def t_quantile(probability: float, freedom: int) -> float:
-    """Quantile of Student's t by its expansion in 1/ν (Abramowitz & Stegun 26.7.5).
-
-    Its error at 97.5 % is below 0.05 % from 4 degrees of freedom on.
-    """
-    z, v = NormalDist().inv_cdf(probability), float(freedom)
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from xalign.analysis.block_gradients import block_loss
 from xalign.analysis.gradient_blocks import TABLE, ParameterGroups
-from xalign.analysis.gradient_statistics import student_quantile
 from xalign.analysis.gradient_views import EPSILON
+from xalign.analysis.student import student_quantile
 from xalign.analysis.task_gradients import TaskBlocks
 
 COLUMNS = ("task", "loss", "language", "step_size", "loss_before", "loss_after", "change", "low", "high")
