@@ -24,6 +24,7 @@ from xalign.engine import launch
 from xalign.errors import UsageError
 from xalign.model_source import find_model
 from xalign.naming import calibrate_name, runs_directory
+from xalign.phases.csv_files import write_csv
 from xalign.phases.finetune import finetune
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.phases.transfer import transfer
@@ -84,11 +85,10 @@ def _search(run: Run, config: CalibrateConfig, candidates: list[Candidate]) -> R
                 for folder in _directory(run, loser).glob("encoder-seed*"):
                     shutil.rmtree(folder)
     rows = [
-        ",".join(map(str, (*rates, f"{np.mean(scores):.6f}", f"{np.std(scores, ddof=len(scores) > 1):.6f}",
-                           rates == best)))
+        (*rates, float(np.mean(scores)), float(np.std(scores, ddof=len(scores) > 1)), str(rates == best))
         for rates, scores in found.items()
-    ]  # fmt: skip
-    write_text(run.directory / "calibration.csv", "\n".join([",".join(COLUMNS), *rows]) + "\n")
+    ]
+    write_csv(run.directory / "calibration.csv", COLUMNS, rows)
     write_text(run.directory / "preset.yaml", preset_text(run, config, best, len(found[best])))
     result: dict[str, Any] = {
         "dev_accuracy": {_label(candidate): float(np.mean(scores)) for candidate, scores in found.items()},

@@ -8,9 +8,7 @@ Source: Veitsman, Liu & Schütze 2026, §5.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,10 @@ from xalign.engine import launch
 from xalign.errors import UsageError
 from xalign.model_source import ModelSource, find_model
 from xalign.naming import encoder_name, gradients_name, runs_directory
+from xalign.phases.csv_files import write_csv
 from xalign.phases.finetune import NO_LINEAGE, finetune
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.runs import Run, RunResult, completed, open_run, run_key
-from xalign.storage import write_text
 from xalign.tasks.finetuned import Head, read_finetuned, read_head
 from xalign.tasks.training import epoch_directory
 from xalign.tracking import following
@@ -172,12 +170,7 @@ def _write(run: Run, lines: Iterable[Line], updates: Iterable[Line], steps: Iter
         ("updates.csv", gradient_views.COLUMNS, [line.cells() for line in updates]),
         ("lookahead.csv", lookahead.COLUMNS, list(steps)),
     ):
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{value:.6g}" if isinstance(value, float) else value for k, value in row.items()})
-        write_text(run.directory / file, stream.getvalue())
+        write_csv(run.directory / file, columns, [[row[column] for column in columns] for row in rows])
 
 
 def _say(config: GradientsConfig, text: str) -> None:
