@@ -97,13 +97,16 @@ def test_data_is_counted_by_kind_and_an_absent_kind_is_a_note(tmp_path: Path) ->
         (pair / f"tiny.de-en.{language}").write_text("a\n")
     (tmp_path / "flores200_dataset" / "devtest").mkdir(parents=True)
     (tmp_path / "flores200_dataset" / "devtest" / "deu_Latn.devtest").write_text("a\n")
+    (tmp_path / "muse").mkdir()
+    (tmp_path / "muse" / "en-de.txt").write_text("a b\n")
     findings = about("data", examine(data=tmp_path))
     assert {finding.text: finding.state for finding in findings} == {
         "parallel pairs: 1 (de-en)": "ok",
         "treebanks to train on: 0": "note",
         "treebanks to test on: 0": "note",
         "SIB-200 topics: 0": "note",
-        "FLORES-200: 1 (deu_Latn)": "ok",
+        "FLORES-200: 1 (deu)": "ok",
+        "dictionaries: 1 (eng-deu)": "ok",
     }
     (tmp_path / "TESTBED.json").write_text("{}")
     assert about("data (testbed)", examine(data=tmp_path))

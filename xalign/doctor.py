@@ -178,14 +178,12 @@ def data_directory(path: Path) -> Iterator[Finding]:
         ("treebanks to train on", lambda: [language.code for language in data.treebank_languages("train")]),
         ("treebanks to test on", lambda: [language.code for language in data.treebank_languages("test")]),
         ("SIB-200 topics", lambda: [language.code for language in data.topic_languages("test")]),
-        (
-            "FLORES-200",
-            lambda: sorted(file.stem for file in (path / "flores200_dataset" / "devtest").glob("*.devtest")),
-        ),
+        ("FLORES-200", lambda: [language.code for language in data.flores_languages("devtest")]),
+        ("dictionaries", lambda: ["-".join(each.code for each in pair) for pair in data.dictionaries()]),
     )
     found = {kind: names() for kind, names in kinds}
     if not any(found.values()):
-        advice = "its folders should be parallel/, ud/, sib200/, flores200_dataset/"
+        advice = "its folders should be parallel/, ud/, sib200/, flores200_dataset/, muse/"
         yield Finding("data", "missing", f"{path}: nothing that xalign reads", advice)
         return
     label = "data (testbed)" if data.testbed else "data"
