@@ -78,7 +78,9 @@ def read_inputs(config: GradientsConfig, source: ModelSource, data: DataDirector
     translated, no_flores = _available(config, wanted, lambda language: data.flores(language, "devtest"))
     if config.protocol == "along-finetuning":
         tested, translated = {}, {}
-    corpus = load_pairs(data, recipe.pair, max_pairs=recipe.max_pairs, held_out=recipe.held_out)
+    corpus = load_pairs(
+        data, recipe.pair, max_pairs=recipe.max_pairs, held_out=recipe.held_out, shared_with=recipe.shared_with
+    )
     return GradientInputs(
         source, recipe, task, run, corpus,
         train=_by_id(capped(task.load(train), trained["max_sentences"])),
@@ -110,6 +112,7 @@ def alignment_recipe(config: GradientsConfig, source: ModelSource) -> AlignConfi
             options = {name: record["config"][name] for name in RECIPE if name in record["config"]}
             if pair == source.lineage["pair"]:
                 options["max_pairs"] = record["config"].get("max_pairs")
+                options["shared_with"] = tuple(record["config"].get("shared_with", ()))
     if "M1" not in loss:
         options["share_forward"] = False
     return AlignConfig(pair=pair, loss=loss, output=config.output, **options)

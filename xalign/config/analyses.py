@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xalign.config.fields import option
-from xalign.config.phases import LOSSES, PRECISIONS, TASKS, RunOptions
+from xalign.config.phases import LANGUAGES, LOSSES, PRECISIONS, TASKS, RunOptions
 
-LANGUAGES = ("deu", "eng", "kaz", "kor", "jpn", "hin", "zho", "spa", "rus", "lit", "kas", "fra", "bul", "heb")
 RETRIEVAL_GROUPS = {
     "aligned with English": ("deu-eng", "kaz-eng", "kor-eng", "jpn-eng"),
     "aligned without English": ("jpn-kaz", "kor-kaz"),
@@ -23,6 +22,7 @@ ENGLISH_PAIRS = tuple(f"{language}-eng" for language in LANGUAGES if language !=
 MEASURED_PAIRS = tuple(dict.fromkeys((*RETRIEVAL_PAIRS, *ENGLISH_PAIRS)))
 """The pairs of Table 2, and English with every target, which predictors of transfer need."""
 LAYERS = ("1/3", "2/3", "1/1")
+MAIN_LAYER = "2/3"  # where the paper measures retrieval: 8 of 12
 PROTOCOLS = ("checkpoint", "along-finetuning")
 
 

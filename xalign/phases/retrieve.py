@@ -20,7 +20,7 @@ from xalign.analysis.graded import grades, rho_weak
 from xalign.analysis.retrieval import MEASURES, Neighbourhoods, layer_scores, nearest_of_own_language, unit_rows
 from xalign.analysis.vectors import Vectorizer, open_vectors
 from xalign.config import RetrieveConfig
-from xalign.config.analyses import LAYERS
+from xalign.config.analyses import LAYERS, MAIN_LAYER
 from xalign.data.flores import load_metadata
 from xalign.data.languages import Language
 from xalign.data.layout import DataDirectory
@@ -39,7 +39,6 @@ from xalign.tracking import following
 
 COLUMNS = ("source", "target", "layer", *MEASURES)
 GRADED_COLUMNS = ("source", "target", "layer", "rho_weak")
-MAIN_LAYER = "2/3"
 Row = tuple[Value, ...]
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from xalign.config.analyses import LAYERS
+from xalign.config.analyses import LAYERS, MAIN_LAYER
 from xalign.data.languages import parse_pair
 from xalign.hidden_states import resolve_layer
 from xalign.report.analyses import Analysis, Line
 from xalign.report.averages import BASE_MODEL, Model, Values, by_model, changes, language_pair
 from xalign.report.estimates import ENGLISH, Block
 
-MAIN_LAYER = "2/3"
 RETRIEVAL_PREDICTORS = ("mean_cosine", "separation", "recall_at_1", "nn_weak", "nn_strong", "margin", "auc", "xsim")
 GRADIENT_COLUMNS = {
     "gradient_cosine_raw": "cosine",

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from xalign.config import LOSSES
-from xalign.config.analyses import RETRIEVAL_GROUPS, RETRIEVAL_PAIRS
+from xalign.config.analyses import MAIN_LAYER, RETRIEVAL_GROUPS, RETRIEVAL_PAIRS
+from xalign.hidden_states import resolve_layer
 from xalign.report.analyses import Analyses, Analysis, require_comparable, select_step
 from xalign.report.averages import Model, Spread, Values, by_model, language_pair
 from xalign.report.consistency import departures_from_paper
@@ -51,7 +52,7 @@ def recall(k: int) -> Measure:
 
 def main_layer(depth: int) -> int:
     """The k of ``hidden_states[k]`` at two thirds of the depth: 8 of 12."""
-    return round(2 * depth / 3)
+    return resolve_layer(MAIN_LAYER, depth)
 
 
 @dataclass(frozen=True)

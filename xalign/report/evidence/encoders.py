@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from xalign.config.analyses import RETRIEVAL_GROUPS
+from xalign.config.analyses import MAIN_LAYER, RETRIEVAL_GROUPS
 from xalign.data.languages import parse_pair
 from xalign.hidden_states import resolve_layer
 from xalign.report.analyses import Analysis
@@ -14,7 +14,7 @@ from xalign.report.averages import Model, Values, by_model, changes
 from xalign.report.claims import Effect
 from xalign.report.estimates import ENGLISH
 from xalign.report.evidence.sources import DRAWS, SEED, Evidence
-from xalign.report.predictors import MAIN_GROUP, MAIN_LAYER, lines_at
+from xalign.report.predictors import MAIN_GROUP, lines_at
 from xalign.report.statistics import percentile_interval
 
 Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
