@@ -11,6 +11,7 @@ from scipy import stats
 from synthetic import write_transfer
 from synthetic_analyses import write_distances, write_gradients, write_retrieval
 
+from xalign.__main__ import run
 from xalign.config import LOSSES
 from xalign.config.analyses import LANGUAGES, MEASURED_PAIRS
 from xalign.errors import UsageError
@@ -167,3 +168,14 @@ def test_without_analyses_the_claims_on_accuracy_are_still_judged(tmp_path: Path
     verdicts = {row[0]: row[claims.columns.index("verdict")] for row in claims.rows}
     assert verdicts["W-alone-pos"] != NO_EVIDENCE and verdicts["HII-pos"] == NO_EVIDENCE
     assert "No gradients runs" in report.text("markdown")
+
+
+@pytest.mark.parametrize("command", ["predict", "report predict"])
+@pytest.mark.parametrize("option", [["--format", "pdf"], ["--tracking", "wandb"]])
+def test_unknown_formats_and_trackings_are_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, option: list[str]
+) -> None:
+    write_transfer(tmp_path, "pos", "full")
+    assert run([*command.split(), "--runs", str(tmp_path), *option]) == 2
+    assert option[1] in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()

@@ -23,6 +23,8 @@ REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradi
 Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, stages, all.")]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
 Workers = Annotated[int, typer.Option(help="Runs at a time, one device each.")]
+Format = Annotated[str, typer.Option(help="rich, markdown, csv or latex.")]
+Step = Annotated[int | None, typer.Option(help="Alignment checkpoint; default: the final one.")]
 Keep = Annotated[str, typer.Option(help="What stays of fine-tuned models after their transfer: all, heads, none.")]
 
 
@@ -86,21 +88,17 @@ def status(
 def report(
     name: Annotated[str, typer.Argument(help=REPORT_HELP)],
     runs: o.Runs = Path("runs"),
-    format: Annotated[str, typer.Option(help="rich, markdown, csv or latex.")] = "rich",
-    step: Annotated[int | None, typer.Option(help="Alignment checkpoint; default: the final one.")] = None,
+    format: Format = "rich",
+    step: Step = None,
     tracking: o.Tracking = None,
 ) -> None:
     """Make tables and figures from the runs that are complete, print the tables, and leave all under RUNS/report.
 
     'all' makes every report for which there are runs, and RUNS/report/index.html, a page that holds all of them.
     """
-    from xalign.report import FORMATS, write_all, write_report
+    from xalign.report import write_all, write_report
 
-    chosen = tracking or "mlflow"
-    if chosen not in ("mlflow", "none"):
-        raise UsageError(f"tracking={chosen}: choose from mlflow, none")
-    if format not in FORMATS:
-        raise UsageError(f"format {format!r} is unknown: choose from {', '.join(FORMATS)}")
+    chosen = check_output(format, tracking)
     if name == "all":
         return show_reports(write_all(runs, step=step, tracking=chosen))
     show_report(write_report(name, runs, step=step, tracking=chosen), runs, format)
@@ -109,8 +107,8 @@ def report(
 def predict(
     runs: o.Runs = Path("runs"),
     hypothesis: Annotated[str | None, typer.Option(help="HI or HII: only the claims about it.")] = None,
-    format: Annotated[str, typer.Option(help="rich, markdown, csv or latex.")] = "rich",
-    step: Annotated[int | None, typer.Option(help="Alignment checkpoint; default: the final one.")] = None,
+    format: Format = "rich",
+    step: Step = None,
     tracking: o.Tracking = None,
 ) -> None:
     """Correlate what was measured with how well models transfer, and judge the papers' claims by rules set before.
@@ -120,8 +118,23 @@ def predict(
     from xalign.report.predict import predict as make
     from xalign.report.writing import keep
 
-    report = make(runs, step=step, hypothesis=hypothesis)
-    show_report(keep(report, runs, tracking=tracking or "mlflow"), runs, format)
+    chosen = check_output(format, tracking)
+    show_report(keep(make(runs, step=step, hypothesis=hypothesis), runs, tracking=chosen), runs, format)
+
+
+def check_output(format: str, tracking: str | None) -> str:
+    """Refuse an unknown format or tracking before reports take their time; returns the tracking that is meant.
+
+    Raises:
+        UsageError: which, and what there is.
+    """
+    from xalign.report import FORMATS
+
+    if format not in FORMATS:
+        raise UsageError(f"format {format!r} is unknown: choose from {', '.join(FORMATS)}")
+    if tracking not in (None, "mlflow", "none"):
+        raise UsageError(f"tracking={tracking}: choose from mlflow, none")
+    return tracking or "mlflow"
 
 
 def show_report(written: Report, runs: Path, format: str) -> None:
