@@ -7,7 +7,7 @@ leaving out one pair at a time shows whether a single pair carries the correlati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,24 +32,27 @@ class Correlation:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, ties sharing the mean of theirs: (n,)."""
-    ordered = np.sort(values)
-    below, upto = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
-    mean: np.ndarray = (below + upto + 1) / 2
-    return mean
+    """Ranks from 1 along the last axis, ties sharing the mean of theirs: (…, n)."""
+    distinct, codes = np.unique(values, return_inverse=True)
+    codes = codes.reshape(-1, values.shape[-1])
+    of_row = codes + np.arange(len(codes))[:, None] * len(distinct)
+    counts = np.bincount(of_row.ravel(), minlength=len(codes) * len(distinct)).reshape(len(codes), -1)
+    mean: np.ndarray = np.take_along_axis(counts.cumsum(axis=1) - (counts - 1) / 2, codes, axis=1)
+    return mean.reshape(values.shape)
 
 
 def unit_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks, centred and of length 1, so that Spearman's ρ is a dot product; NaN for a constant array."""
+    """Ranks, centred and of length 1, so that Spearman's ρ is a dot product: (…, n); NaN where all are equal."""
     centred = ranks(np.asarray(values, dtype=float))
-    centred = centred - centred.mean()
-    length = np.sqrt(centred @ centred)
-    return centred / length if length > 0 else np.full_like(centred, np.nan)
+    centred = centred - centred.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    return np.divide(centred, length, out=np.full_like(centred, np.nan), where=length > 0)
 
 
-def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's ρ of two (n,) arrays; NaN where one of them is constant."""
-    return float(unit_ranks(first) @ unit_ranks(second))
+def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's ρ along the last axis of two arrays (…, n); NaN where one of them is constant."""
+    rho: np.ndarray = (unit_ranks(first) * unit_ranks(second)).sum(axis=-1)
+    return rho
 
 
 def correlate(
@@ -72,17 +75,16 @@ def correlate(
         None with fewer than `FEWEST_UNITS` units, or where predictor or outcome is constant.
     """
     x, y = np.asarray(predictor, dtype=float), np.asarray(outcome, dtype=float)
-    rho = spearman(x, y) if len(x) >= FEWEST_UNITS else float("nan")
+    rho = float(spearman(x, y)) if len(x) >= FEWEST_UNITS else float("nan")
     if np.isnan(rho):
         return None
-    sampled = [spearman(x[rows], y[rows]) for rows in resampled_languages(languages, draws=draws, seed=seed)]
-    low, high = np.nanquantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    without = [spearman(x[kept], y[kept]) for kept in _without_each(pairs) if kept.sum() >= FEWEST_UNITS]
+    low, high = _interval(lambda rows: spearman(x[rows], y[rows]), languages, draws, seed)
+    without = [float(spearman(x[kept], y[kept])) for kept in _without_each(pairs) if kept.sum() >= FEWEST_UNITS]
     without = [value for value in without if not np.isnan(value)]
     return Correlation(
         rho=rho,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         p_value=permutation_p_value(x, y, pairs, draws=draws, seed=seed),
         without_pair_low=min(without, default=None),
         without_pair_high=max(without, default=None),
@@ -126,15 +128,15 @@ def difference_of_correlations(
         (estimate, low, high), or None where a correlation does not exist.
     """
     a, b, y = (np.asarray(values, dtype=float) for values in (first, second, outcome))
-    estimate = abs(spearman(a, y)) - abs(spearman(b, y))
+    estimate = float(abs(spearman(a, y)) - abs(spearman(b, y)))
     if len(y) < FEWEST_UNITS or np.isnan(estimate):
         return None
-    sampled = [
-        abs(spearman(a[rows], y[rows])) - abs(spearman(b[rows], y[rows]))
-        for rows in resampled_languages(languages, draws=draws, seed=seed)
-    ]
-    low, high = np.nanquantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return estimate, float(low), float(high)
+
+    def difference(rows: np.ndarray) -> np.ndarray:
+        found: np.ndarray = abs(spearman(a[rows], y[rows])) - abs(spearman(b[rows], y[rows]))
+        return found
+
+    return estimate, *_interval(difference, languages, draws, seed)
 
 
 def language_permutation_p_value(x: np.ndarray, y: np.ndarray, *, draws: int = DRAWS, seed: int = SEED) -> float:
@@ -145,20 +147,40 @@ def language_permutation_p_value(x: np.ndarray, y: np.ndarray, *, draws: int = D
         y: (models, languages) the outcomes.
     """
     random = np.random.default_rng([seed, 2])
-    rows = np.broadcast_to(x, y.shape)
-    observed = abs(mean_correlation(rows, y))
-    beyond = 0
-    for _ in range(draws):
-        order = random.permutation(y.shape[1])
-        beyond += abs(mean_correlation(rows[:, order], y)) >= observed - 1e-12
+    # A permutation leaves the set of ranks as it is, so they are computed once.
+    near, gains = unit_ranks(np.broadcast_to(x, y.shape)), unit_ranks(y)
+    orders = np.stack([np.arange(y.shape[1]), *(random.permutation(y.shape[1]) for _ in range(draws))])
+    means = np.abs(_mean_defined(np.einsum("mdl,ml->dm", near[:, orders], gains)))
+    beyond = int((means[1:] >= means[0] - 1e-12).sum())
     return (beyond + 1) / (draws + 1)
 
 
-def mean_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """The mean over rows of Spearman's ρ, rows without one left out; 0 without any."""
-    each = [spearman(first, second) for first, second in zip(x, y, strict=True)]
-    each = [value for value in each if not np.isnan(value)]
-    return float(np.mean(each)) if each else 0.0
+def mean_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The mean over models of Spearman's ρ over languages, models without one left out; 0 without any.
+
+    Args:
+        x, y: (…, models, languages).
+    """
+    return _mean_defined(spearman(x, y))
+
+
+def _mean_defined(rho: np.ndarray) -> np.ndarray:
+    defined = ~np.isnan(rho)
+    mean: np.ndarray = np.where(defined, rho, 0.0).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1)
+    return mean
+
+
+def _interval(
+    statistic: Callable[[np.ndarray], np.ndarray], languages: Sequence[str], draws: int, seed: int
+) -> tuple[float, float]:
+    """The percentile interval of a statistic of units (draws, n) → (draws,), over resampled languages."""
+    # Draws of one length go through the statistic at once; lengths differ where languages have unlike many units.
+    of_length: dict[int, list[np.ndarray]] = {}
+    for rows in resampled_languages(languages, draws=draws, seed=seed):
+        of_length.setdefault(len(rows), []).append(rows)
+    sampled = np.concatenate([statistic(np.stack(rows)) for rows in of_length.values()])
+    low, high = np.nanquantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def resampled_languages(languages: Sequence[str], *, draws: int, seed: int) -> list[np.ndarray]:

@@ -77,7 +77,7 @@ def train(
     Raises:
         StoppedError: a loss is not finite, or SIGTERM or SIGINT arrived; the state is saved in the latter case.
     """
-    optimizer: Any = torch.optim.AdamW(groups)
+    optimizer: Any = torch.optim.AdamW(groups, fused=True)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = accelerator.prepare(objective, optimizer)
     model.train()

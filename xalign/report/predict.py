@@ -15,7 +15,6 @@ from xalign.analysis.correlations import Correlation, correlate, language_permut
 from xalign.analysis.proximity import MEASURES
 from xalign.data.flores import load_flores
 from xalign.data.languages import find
-from xalign.encoder import load_encoder
 from xalign.errors import UsageError, XalignError
 from xalign.model_source import find_model
 from xalign.phases.inputs import open_data
@@ -127,6 +126,8 @@ def subwords_of(retrieval: list[Analysis]) -> dict[str, set[int]]:
     base = next((record for record in retrieval if not record.aligned), None)
     if base is None:
         return {}
+    from xalign.encoder import load_encoder  # with torch: seconds that no other table needs
+
     config = base.chain.runs[0]["config"]
     try:
         tokenizer = load_encoder(find_model(config["model"])).tokenizer
@@ -209,5 +210,5 @@ def proximity_data(evidence: Evidence, draws: int = DRAWS) -> Table:
                 if found is not None:
                     x, y = found
                     p_value = language_permutation_p_value(x, y, draws=draws)
-                    rows.append((task, mode, to, measure, mean_correlation(x, y), p_value, len(y), y.shape[1]))
+                    rows.append((task, mode, to, measure, float(mean_correlation(x, y)), p_value, len(y), y.shape[1]))
     return Table("HI: proximity and gains", PROXIMITY_COLUMNS, tuple(rows))

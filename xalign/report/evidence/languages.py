@@ -49,13 +49,11 @@ def proximity_correlation(evidence: Evidence, *, to: str, measure: str | None = 
     if found is None:
         return None
     x, y = found
-    sampled = [
-        mean_correlation(x[:, rows], y[:, rows])
-        for rows in resampled_languages([str(i) for i in range(x.shape[1])], draws=DRAWS // 4, seed=SEED)
-    ]
-    low, high = percentile_interval(np.array(sampled))
+    rows = np.stack(resampled_languages([str(i) for i in range(x.shape[1])], draws=DRAWS // 4, seed=SEED))
+    sampled = mean_correlation(x[:, rows].swapaxes(0, 1), y[:, rows].swapaxes(0, 1))
+    low, high = percentile_interval(sampled)
     over = f"{len(y)} models × {x.shape[1]} languages, {measure}"
-    return Effect(mean_correlation(x, y), float(low), float(high), over)
+    return Effect(float(mean_correlation(x, y)), float(low), float(high), over)
 
 
 Changes = dict[tuple[str, str, Model], dict[str, float]]
