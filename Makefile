@@ -78,6 +78,7 @@ test: $(INSTALLED) ## the test suite
 
 lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy xalign
 
 ui: $(INSTALLED) ## MLflow's pages about the runs in RUNS, on this machine alone: http://127.0.0.1:5000

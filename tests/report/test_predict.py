@@ -56,6 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_retrieval(folder, lambda s, t, k: 0.3, pairs=MEASURED_PAIRS)
     write_distances(folder, lambda level, p, k: 0.5, pairs=MEASURED_PAIRS)
     for pair, loss in itertools.product(PAIRS, LOSSES):
+
         def cosine(source: str, target: str, layer: int, pair: str = pair, loss: str = loss) -> float:
             """Rises where accuracy does, so that it predicts perfectly; less in group 3."""
             other = source if target == "eng" else target

@@ -91,6 +91,7 @@ class Typology:
 
 CASES = frozenset(("object", "owner"))
 
+# fmt: off
 LANGUAGES = {
     language.code: language
     for language in (
@@ -180,3 +181,4 @@ LANGUAGES = {
         ),
     )
 }
+# fmt: on

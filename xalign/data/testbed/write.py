@@ -208,5 +208,3 @@ def conllu_lines(tokens: list[Token], spaces: bool) -> str:
             misc = space if single else "_"
             lines.append(f"{place}\t{word.form}\t{word.lemma}\t{word.upos}\t_\t_\t{head}\t{relation}\t_\t{misc}\n")
     return "".join(lines)
-
-
