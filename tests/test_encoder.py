@@ -15,9 +15,10 @@ from tiny import tiny_encoder
 from torch import Tensor
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from xalign.encoder import Encoder, export, freeze_unreachable, load_encoder, masked_lm_head
+from xalign.encoder import Encoder, export, freeze_unreachable, load_encoder
 from xalign.errors import UsageError, XalignError
 from xalign.hidden_states import content_mask, hidden_state, pool, resolve_layer
+from xalign.masked_lm_head import masked_lm_head
 from xalign.model_source import ModelSource
 
 LAYERS = 4

@@ -133,13 +133,19 @@ def test_masked_lm_loss_equals_transformers_own_in_value_and_gradient(load: Load
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_logits_are_computed_at_masked_positions_only(load: Load, name: str) -> None:
+def test_logits_are_computed_at_masked_positions_only(load: Load, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = load(name)
     objective = objective_of(encoder, "M")
     micro = whole_batch(encoder, "M")
     rows: list[int] = []
-    decoder = encoder.model.get_output_embeddings()
-    decoder.register_forward_hook(lambda module, inputs, output: rows.append(output.numel() // output.shape[-1]))
+    linear, entries = functional.linear, encoder.model.config.vocab_size
+
+    def counting(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if len(weight) == entries:
+            rows.append(states.numel() // states.shape[-1])
+        return linear(states, weight, bias)
+
+    monkeypatch.setattr(functional, "linear", counting)
     means(objective, micro)
     assert rows == [int(micro.tensors["predict"].sum())] and rows[0] < micro.tensors["masked"].numel() / 2
 
@@ -355,6 +361,56 @@ def test_words_and_masked_tokens_have_one_mean_however_a_batch_is_cut(
     for name in losses:
         torch.testing.assert_close(found[name], expected[name].detach(), rtol=1e-5, atol=1e-6)
     assert_same_gradients(gradients(encoder.model), expected_gradients)
+
+
+CACHED = [("S", False), ("SWM", False), ("SM", True)]
+
+
+@pytest.mark.parametrize(("losses", "share_forward"), CACHED)
+@pytest.mark.parametrize("accumulation", [1, 3, 6])
+def test_with_grad_cache_the_contrast_is_the_whole_batch_s_however_it_is_cut(
+    load: Load, losses: str, share_forward: bool, accumulation: int
+) -> None:
+    encoder = load()
+    plain = objective_of(encoder, losses, share_forward=share_forward)
+    whole = whole_batch(encoder, losses, share_forward=share_forward)
+    expected = means(plain, whole)
+    sum(expected.values(), torch.zeros(())).backward()
+    expected_gradients = gradients(encoder.model)
+
+    cached = objective_of(encoder, losses, share_forward=share_forward, grad_cache=True)
+    parts = batches(encoder, losses, share_forward=share_forward, accumulation=accumulation).micro_batches(0)
+    weights = mean_weights(torch.stack([part.counts for part in parts]).sum(dim=0))
+    cached.cache((part.tensors for part in parts), weights)
+    found = dict.fromkeys(losses, torch.zeros(()))
+    for part in parts:
+        values = cached(part.tensors, weights)
+        sum(values.values(), torch.zeros(())).backward()
+        found = {name: found[name] + value.detach() for name, value in values.items()}
+    for name in losses:
+        torch.testing.assert_close(found[name], expected[name].detach(), rtol=1e-5, atol=1e-6)
+    assert_same_gradients(gradients(encoder.model), expected_gradients)
+
+
+@pytest.mark.parametrize(("losses", "share_forward"), CACHED)
+def test_grad_cache_sees_the_dropout_of_the_pass_that_it_prepares(
+    folders: dict[str, Path], losses: str, share_forward: bool
+) -> None:
+    encoder = load_encoder(ModelSource("dropping", folders["xlm-roberta"]), dropout=0.3)
+    micro = whole_batch(encoder, losses, share_forward=share_forward)
+    weights = mean_weights(micro.counts)
+    found = []
+    for grad_cache in (False, True):
+        objective = objective_of(encoder, losses, share_forward=share_forward, grad_cache=grad_cache)
+        if grad_cache:
+            torch.manual_seed(7)
+            objective.cache([micro.tensors], weights)
+        torch.manual_seed(7)
+        values = objective(micro.tensors, weights)
+        sum(values.values(), torch.zeros(())).backward()
+        found.append((values["S"].item(), gradients(encoder.model)))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert_same_gradients(found[1][1], found[0][1])
 
 
 # Refusals

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
@@ -161,23 +161,6 @@ def _first_line(error: BaseException) -> str:
 
 def _head_prefixes(model: PreTrainedModel) -> tuple[str, ...]:
     return tuple(name + "." for name, _ in model.named_children() if name != model.base_model_prefix)
-
-
-def masked_lm_head(model: PreTrainedModel) -> nn.Module:
-    """The module that turns last hidden states (…, d) into logits (…, V), by architecture.
-
-    Raises:
-        UsageError: the model has no masked-LM head.
-    """
-    for name in ("lm_head", "cls"):
-        if isinstance(head := getattr(model, name, None), nn.Module):
-            return head
-    if hasattr(model, "vocab_projector"):  # DistilBERT keeps the parts of its head apart
-        parts = (model.vocab_transform, nn.GELU(), model.vocab_layer_norm, model.vocab_projector)
-        return nn.Sequential(*(cast(nn.Module, part) for part in parts))
-    raise UsageError(
-        f"{model.config.name_or_path}: no masked-LM head, which M needs; choose a loss with M0, or a …ForMaskedLM"
-    )
 
 
 def freeze_unreachable(model: PreTrainedModel, layer: int, *, head: bool) -> None:

@@ -3,19 +3,28 @@
 What Accelerate prepares is this module, so that DDP and ZeRO see one forward and one backward. Each loss declares the
 view that it reads; each view is encoded once, and no further than the loss's layer.
 
+With `grad_cache` a sentence is contrasted with all pairs of a step, whatever the number of micro-batches: `cache`
+encodes them without a graph and keeps the gradient of L_S with respect to each vector; `forward` then only carries
+that gradient on. Equal in value and gradient to one large batch, for one more forward pass (Gao et al. 2021,
+arXiv 2101.06983).
+
 Source: Veitsman, Liu & Schütze 2026, §4.2: L = a_S L_S + a_W L_W + a_M L_M with a in {0, 1}.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor
 
-from xalign.encoder import Encoder, base_of, freeze_unreachable, masked_lm_head
+from xalign.encoder import Encoder, base_of, freeze_unreachable
 from xalign.engine import collective
 from xalign.engine.training import Objective
 from xalign.errors import UsageError
 from xalign.hidden_states import content_mask, hidden_state, pool
-from xalign.losses import masked_token_losses, sentence_losses, word_losses
+from xalign.losses import sentence_losses, word_losses
+from xalign.masked_lm_head import masked_lm_head
 
 
 def active_losses(configuration: str) -> str:
@@ -42,6 +51,7 @@ class AlignmentObjective(Objective):
         negatives: str = "both",
         detach_lookup: bool = False,
         share_forward: bool = False,
+        grad_cache: bool = False,
     ) -> None:
         super().__init__()
         if "M" in losses and not encoder.has_head:
@@ -61,6 +71,8 @@ class AlignmentObjective(Objective):
         self.names = tuple(losses)
         self.layer, self.pooling, self.temperature, self.negatives = layer, pooling, temperature, negatives
         self.detach_lookup, self.share_forward = detach_lookup, share_forward and "M" in losses
+        self.caches = grad_cache and "S" in losses
+        self._cached: list[tuple[Tensor, Tensor]] = []  # (2n, d) gradients and (2n,) losses of each micro-batch
         self.padding = int(encoder.tokenizer.pad_token_id)
         self.register_buffer("special_ids", encoder.special_ids, persistent=False)
         reached = encoder.depth if "M" in losses else layer
@@ -74,18 +86,34 @@ class AlignmentObjective(Objective):
             weights: (K,) one factor for each loss; 1/count gives means.
         """
         found: dict[str, Tensor] = {}
-        masked_states = self._masked_states(batch) if "M" in self.names else None
+        # The view that S reads comes first: its dropout is then the same here and in `cache`.
+        masked_states = self._masked_states(batch) if self.share_forward else None
         for name, weight in zip(self.names, weights, strict=True):
             if name == "S":
-                found[name] = self._sentence(batch, masked_states).sum() * weight
+                found[name] = self._sentence(self._vectors(batch, masked_states), batch, weight)
             elif name == "W":
                 found[name] = self._word(batch).sum() * weight
-            elif masked_states is not None:
-                head = masked_lm_head(self.model)
-                found[name] = (
-                    masked_token_losses(head(masked_states[-1][batch["predict"]]), batch["labels"]).sum() * weight
-                )
+            else:
+                states = (masked_states or self._masked_states(batch))[-1][batch["predict"]]  # (T, d)
+                found[name] = masked_lm_head(self.model).losses(states, batch["labels"]).sum() * weight
         return found
+
+    def cache(self, batches: Iterable[dict[str, Tensor]], weights: Tensor) -> None:
+        """Encode all micro-batches of a step, and keep the gradient of L_S for each of their vectors."""
+        parts, texts = [], []
+        with torch.no_grad():
+            for batch in batches:
+                states = self._masked_states(batch) if self.share_forward else None
+                source, target = self._vectors(batch, states).chunk(2)
+                parts.append((source, target))
+                texts.append(batch["texts"])
+        counts = [len(source) for source, _ in parts]
+        source, target = (torch.cat(side).requires_grad_() for side in zip(*parts, strict=True))
+        losses = self._contrast(source, target, torch.cat(texts, dim=1))
+        weight = weights[self.names.index("S")]
+        gradients = torch.autograd.grad(losses.sum() * weight, (source, target))
+        sides = [tensor.split(counts) for tensor in (*gradients, *losses.detach().chunk(2))]
+        self._cached = [(torch.cat([a, b]), torch.cat([c, d])) for a, b, c, d in zip(*sides, strict=True)]
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Sentence vectors as S and W see them: (N, L) ids to (N, d)."""
@@ -100,18 +128,27 @@ class AlignmentObjective(Objective):
             return states[self.layer], states[-1]
         return (hidden_state(base, ids, ids != self.padding, base.config.num_hidden_layers),)
 
-    def _sentence(self, batch: dict[str, Tensor], masked_states: tuple[Tensor, ...] | None) -> Tensor:
-        if self.share_forward and masked_states is not None:
-            vectors = pool(masked_states[0], content_mask(batch["masked"], self.special_ids), self.pooling)
-        else:
-            vectors = self.embed(batch["separate"])
-        source, target = vectors.chunk(2)
+    def _vectors(self, batch: dict[str, Tensor], masked_states: tuple[Tensor, ...] | None) -> Tensor:
+        """Vectors of the sentences that S contrasts, sources first: (2n, d)."""
+        if masked_states is None:
+            return self.embed(batch["separate"])
+        return pool(masked_states[0], content_mask(batch["masked"], self.special_ids), self.pooling)
+
+    def _sentence(self, vectors: Tensor, batch: dict[str, Tensor], weight: Tensor) -> Tensor:
+        if not self.caches:
+            source, target = vectors.chunk(2)
+            return self._contrast(source, target, batch["texts"]).sum() * weight
+        gradient, losses = self._cached.pop(0)
+        carried = (vectors * gradient).sum()
+        return carried + (losses.sum() * weight - carried).detach()
+
+    def _contrast(self, source: Tensor, target: Tensor, texts: Tensor) -> Tensor:
         return sentence_losses(
             source,
             target,
             temperature=self.temperature,
             negatives=self.negatives,
-            texts=batch["texts"],
+            texts=texts,
             gather=collective.gather_rows,
             rank=collective.rank(),
         )

@@ -95,6 +95,15 @@ def test_accumulation_is_exact_for_the_losses_without_a_batch_contrast(inputs: l
     assert_same_run(whole, parts)
 
 
+def test_with_grad_cache_accumulation_is_exact_for_all_losses_and_for_two_processes(
+    inputs: list[str], alone: Path, tmp_path: Path
+) -> None:
+    for name, launch in (("alone", None), ("ddp", "multi_cpu")):
+        words = [*inputs, "--accumulation", 4, "--set", "grad_cache=true"]
+        run(*words, "--output", tmp_path / name, launch=launch)
+        assert_same_run(alone, tmp_path / name)
+
+
 def test_fine_tuning_on_two_processes_equals_one_process(inputs: list[str], tmp_path: Path) -> None:
     # 49 sentences in batches of 16 leave one for the last step of an epoch, and nothing for the second process.
     words = ["finetune", "--task", "topic", "--mode", "full", "--preset", "smoke", "--tracking", "none"]

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from xalign.analysis.data_blocks import BlockOrder
-from xalign.encoder import Encoder, base_of, masked_lm_head
+from xalign.encoder import Encoder, base_of
 from xalign.engine.batch import pad
 from xalign.hidden_states import hidden_state
-from xalign.losses import masked_token_losses
+from xalign.masked_lm_head import MaskedLmHead, masked_lm_head
 from xalign.pair_batches import Layout, mask_tokens
 from xalign.randomness import generator
 
@@ -70,7 +70,7 @@ class MaskedLanguageBlocks:
         head = masked_lm_head(self.encoder.model)
         for masked, predict, labels in batches:
             states = _states(self.encoder, masked.to(self.device))
-            losses = masked_token_losses(head(states[predict.to(self.device)]), labels.to(self.device))
+            losses = head.losses(states[predict.to(self.device)], labels.to(self.device))
             yield {self.names[0]: losses.sum() / tokens}
 
 
@@ -98,7 +98,7 @@ def refit_head(
         drawn = torch.from_numpy(generator(seed, "refit", step).integers(0, len(labels), REFIT_TOKENS))
         drawn = drawn.to(labels.device)
         optimizer.zero_grad()
-        masked_token_losses(head(states[drawn]), labels[drawn]).mean().backward()
+        head.losses(states[drawn], labels[drawn]).mean().backward()
         optimizer.step()
     encoder.model.requires_grad_(False)
     return before, _mean_loss(head, states, labels)
@@ -124,9 +124,9 @@ def _predicted_states(encoder: Encoder, texts: Sequence[MaskedText]) -> tuple[Te
 
 
 @torch.no_grad()
-def _mean_loss(head: nn.Module, states: Tensor, labels: Tensor) -> float:
+def _mean_loss(head: MaskedLmHead, states: Tensor, labels: Tensor) -> float:
     """Mean loss over tokens from all of the texts, at most `JUDGED_TOKENS` of them."""
     every = -(-len(labels) // JUDGED_TOKENS)
     parts = zip(states[::every].split(REFIT_TOKENS), labels[::every].split(REFIT_TOKENS), strict=True)
-    losses = torch.cat([masked_token_losses(head(part), true) for part, true in parts])
+    losses = torch.cat([head.losses(part, true) for part, true in parts])
     return float(losses.mean())

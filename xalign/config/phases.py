@@ -41,7 +41,7 @@ class TrainingOptions(RunOptions):
     """What every phase that trains shares."""
 
     precision: str = option("auto", "fp32, bf16 or fp16; auto asks the device", choices=PRECISIONS, mark="user")
-    accumulation: int = option(1, "micro-batches a step: exact for W and M, smaller contrast for S", low=1)
+    accumulation: int = option(1, "micro-batches a step; S contrasts fewer, unless grad_cache", low=1)
     clip: float = option(1.0, "gradient norm above which gradients are scaled down", low=0)
     warmup: float = option(
         0.1, "share of the steps with a rising rate", low=0, high=1, mark="lineage", source="TransliCo, PPA"
@@ -95,6 +95,9 @@ class AlignConfig(TrainingOptions):
     )
     mlm_probability: float = option(0.15, "share of non-special tokens to predict", low=0.01, high=0.9, mark="lineage")
     share_forward: bool = option(False, "S reads the masked pass, as TransliCo does")
+    grad_cache: bool = option(
+        False, "S contrasts all micro-batches of a step at once, for one more forward pass", source="Gao et al. 2021"
+    )
     dropout: float | None = option(None, "None = the encoder's own", low=0, high=0.9)
     seed: int = option(42, "order, masks, negatives, dropout", low=0)
     eval_every: int = option(500, "steps between validations on held-out pairs", low=1, kind="execution")

@@ -94,7 +94,7 @@ def train(
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * schedule.factor(step)
             line, stopping = _step(
-                accelerator, model, optimizer, objective.names, micro_batches, step, training, stop.is_set()
+                accelerator, objective, model, optimizer, micro_batches, step, training, stop.is_set()
             )
             seconds = time.perf_counter() - began
             counters["skipped"] += bool(getattr(accelerator, "optimizer_step_was_skipped", False))
@@ -131,9 +131,9 @@ def _restore(
 
 def _step(
     accelerator: Accelerator,
+    objective: Objective,
     model: Any,
     optimizer: Any,
-    names: tuple[str, ...],
     micro_batches: list[MicroBatch],
     step: int,
     training: Training,
@@ -145,18 +145,21 @@ def _step(
     shared = collective.sum_over_processes(torch.cat([counts, torch.tensor([float(stop)])]).to(device))
     # The wrappers average over processes and micro-batches; these factors turn that into a mean over items.
     weights = mean_weights(shared[:-1], scale=processes * training.accumulation)
-    totals = torch.zeros(len(names), device=device, dtype=torch.float64)
+    totals = torch.zeros(len(objective.names), device=device, dtype=torch.float64)
+    if objective.caches:
+        with accelerator.autocast():
+            objective.cache(_with_dropout_seeds(accelerator, micro_batches, step, training), weights)
     for index, batch in enumerate(micro_batches):
         last = index == len(micro_batches) - 1
         accelerator.gradient_state._set_sync_gradients(last)
         seed_dropout(training.seed, step, index, accelerator.process_index)
         with nullcontext() if last else accelerator.no_sync(model):
             losses = model(batch.to(device), weights)
-            parts = torch.stack([losses[name] for name in names])
+            parts = torch.stack([losses[name] for name in objective.names])
             totals += parts.detach().double()
             accelerator.backward(parts.sum())
     totals = collective.sum_over_processes(totals) / (processes * training.accumulation)
-    values = dict(zip(names, totals.tolist(), strict=True))
+    values = dict(zip(objective.names, totals.tolist(), strict=True))
     if not all(map(math.isfinite, values.values())):
         examples = [example for batch in micro_batches for example in batch.examples]
         where = ", ".join(f"{name} = {value}" for name, value in values.items())
@@ -173,6 +176,14 @@ def _step(
         line |= {f"loss_{name}": value for name, value in values.items()}
     line["gradient_norm"] = float(norm) if norm is not None else 0.0
     return line, bool(shared[-1] > 0)
+
+
+def _with_dropout_seeds(
+    accelerator: Accelerator, micro_batches: list[MicroBatch], step: int, training: Training
+) -> Iterator[dict[str, torch.Tensor]]:
+    for index, batch in enumerate(micro_batches):
+        seed_dropout(training.seed, step, index, accelerator.process_index)
+        yield batch.to(accelerator.device)
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,15 @@ class Objective(nn.Module):
 
     Attributes:
         names: the losses, in the order of the weights that `forward` takes.
+        caches: whether `cache` wants to see all micro-batches of a step before their first backward pass.
     """
 
     names: tuple[str, ...]
+    caches: bool = False
+
+    def cache(self, batches: Iterable[dict[str, Tensor]], weights: Tensor) -> None:
+        """Prepare a step from all of its micro-batches, each with the dropout of its later `forward`."""
+        raise TypeError(f"{type(self).__name__} has no cache")
 
     def forward(self, batch: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
         """The losses of one micro-batch by name, each a sum over its items times its weight (K,)."""

@@ -119,7 +119,7 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
     objective = AlignmentObjective(
         encoder, losses, layer=resolve_layer(config.layer, encoder.depth), pooling=config.pooling,
         temperature=config.temperature, negatives=config.negatives, detach_lookup=config.detach_lookup,
-        share_forward=config.share_forward,
+        share_forward=config.share_forward, grad_cache=config.grad_cache,
     )  # fmt: skip
     layout = Layout.of(
         encoder.tokenizer,
