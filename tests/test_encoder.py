@@ -353,3 +353,54 @@ def test_effective_length_is_what_the_positions_allow(load: Callable[[str], Enco
         with pytest.raises((IndexError, RuntimeError)):
             longer = torch.full((1, 65), 30)
             hidden_state(encoder.base, longer, longer == longer, 1)
+
+
+def gradients_under(encoder: Encoder) -> dict[str, Tensor]:
+    """Gradients of a loss on all layers, in training mode with a fixed dropout."""
+    encoder.model.train()
+    torch.manual_seed(3)
+    loss_of(encoder, None).backward()
+    return {name: p.grad for name, p in encoder.model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_checkpointed_layers_keep_fewer_activations_and_give_the_same_gradients(
+    folders: dict[str, Path], name: str
+) -> None:
+    kept, found = [], []
+    for checkpointed in (False, True):
+        encoder = load_encoder(ModelSource(name, folders[name]), dropout=0.3)
+        encoder.set_execution(checkpointed=checkpointed)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t):
+            found.append(gradients_under(encoder))
+        kept.append(len(sizes))
+    assert kept[1] < kept[0]
+    for key, gradient in found[0].items():
+        torch.testing.assert_close(found[1][key], gradient)
+
+
+def test_compiled_layers_give_the_same_gradients_and_export_under_the_same_names(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    found = []
+    for compiled in (False, True):
+        encoder = load_encoder(ModelSource("xlm-roberta", folders["xlm-roberta"]), dropout=0.0)
+        encoder.set_execution(compiled=compiled)
+        found.append(gradients_under(encoder))
+    for key, gradient in found[0].items():
+        torch.testing.assert_close(found[1][key], gradient, rtol=1e-4, atol=1e-5)
+    export(encoder, tmp_path / "compiled")
+    assert (
+        load_file(tmp_path / "compiled" / "model.safetensors").keys()
+        == load_file(folders["xlm-roberta"] / "model.safetensors").keys()
+    )
+
+
+def test_compiling_without_a_compiler_says_what_to_install(
+    load: Callable[[str], Encoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UsageError, match="install g"):
+        load("xlm-roberta").set_execution(compiled=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,24 @@ class Encoder:
     def width(self) -> int:
         """Size of a hidden state."""
         return int(self.model.config.hidden_size)
+
+    def set_execution(self, *, compiled: bool = False, checkpointed: bool = False) -> None:
+        """How layers run, equal in value: compiled, and with their activations made again in the backward pass.
+
+        Raises:
+            UsageError: compiled without a C++ compiler, or for an architecture whose layers are not known.
+        """
+        if checkpointed:
+            self.model.activation_checkpointing_enable({"use_reentrant": False})
+        if not compiled:
+            return
+        if not torch.cuda.is_available() and shutil.which(os.environ.get("CXX", "g++")) is None:
+            raise UsageError("compile needs a C++ compiler on CPU: install g++, or leave out --compile")
+        layers = layer_stack(self.base)
+        if not layers:
+            raise UsageError(f"compile does not know the layers of {self.model.config.model_type}: leave out --compile")
+        for layer in layers:  # layer by layer: they share one piece of code, and a cut stack stays a list of modules
+            layer.compile(dynamic=True)
 
     @property
     def special_ids(self) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from xalign.encoder import Encoder, base_of, freeze_unreachable
 from xalign.engine import collective
+from xalign.engine.flops import encoder_flops, head_flops
 from xalign.engine.training import Objective
 from xalign.errors import UsageError
 from xalign.hidden_states import content_mask, hidden_state, pool
@@ -114,6 +115,14 @@ class AlignmentObjective(Objective):
         gradients = torch.autograd.grad(losses.sum() * weight, (source, target))
         sides = [tensor.split(counts) for tensor in (*gradients, *losses.detach().chunk(2))]
         self._cached = [(torch.cat([a, b]), torch.cat([c, d])) for a, b, c, d in zip(*sides, strict=True)]
+
+    def flops(self, batch: dict[str, Tensor]) -> float:
+        """Operations of one micro-batch, padding left out."""
+        config = self.model.config
+        depths = {"separate": self.layer, "pair": self.layer, "masked": config.num_hidden_layers}
+        lengths = {view: (batch[view] != self.padding).sum(dim=1) for view in depths if view in batch}
+        encoded = sum(encoder_flops(config, lengths[view], depths[view]) for view in lengths)
+        return encoded + (head_flops(config, len(batch["labels"])) if "M" in self.names else 0.0)
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Sentence vectors as S and W see them: (N, L) ids to (N, d)."""

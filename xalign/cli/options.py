@@ -32,6 +32,10 @@ EncodedTogether = Annotated[int | None, typer.Option("--batch-size", help="Sente
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of order, masks, negatives and dropout.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16; auto: fp16 on V100, bf16 on newer.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the encoder's layers with torch.compile.")]
+GradientCheckpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="Keep no activations inside layers: less memory, more work.")
+]
 Languages = Annotated[str | None, typer.Option(help="Comma-separated codes: de, deu or deu_Latn.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the resolved options and stop.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run exactly where it was saved.")]

@@ -42,6 +42,8 @@ def align(
     layer: Annotated[str | None, typer.Option(help="k of hidden_states[k], or a share of the depth: 2/3.")] = None,
     seed: o.Seed = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
+    gradient_checkpointing: o.GradientCheckpointing = False,
     dry_run: o.DryRun = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -57,7 +59,9 @@ def align(
     given = {
         "pair": pair, "loss": loss, "model": model, "data": data, "output": output, "steps": steps,
         "batch_size": batch_size, "accumulation": accumulation, "learning_rate": learning_rate, "layer": layer,
-        "seed": seed, "precision": precision, "resume": resume, "overwrite": overwrite, "tracking": tracking,
+        "seed": seed, "precision": precision,
+        "compile": compile or None, "gradient_checkpointing": gradient_checkpointing or None,
+        "resume": resume, "overwrite": overwrite, "tracking": tracking,
         "log_checkpoints": log_checkpoints, "quiet": quiet,
     }  # fmt: skip
     config = prepare(AlignConfig, "align", preset, assignments, given)
@@ -81,6 +85,8 @@ def finetune(
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
+    gradient_checkpointing: o.GradientCheckpointing = False,
     dry_run: o.DryRun = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -94,7 +100,9 @@ def finetune(
     """
     given = {
         "task": task, "mode": mode, "model": model, "data": data, "output": output, "seeds": seeds, "epochs": epochs,
-        "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision, "resume": resume,
+        "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision,
+        "compile": compile or None, "gradient_checkpointing": gradient_checkpointing or None,
+        "resume": resume,
         "overwrite": overwrite, "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet,
     }  # fmt: skip
     config = prepare(FinetuneConfig, "finetune", preset, assignments, given)

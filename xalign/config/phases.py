@@ -47,6 +47,10 @@ class TrainingOptions(RunOptions):
         0.1, "share of the steps with a rising rate", low=0, high=1, mark="lineage", source="TransliCo, PPA"
     )
     bucket_batches: int = option(64, "batches sorted by length together; 1 = random batches", low=1)
+    compile: bool = option(False, "compile the encoder's layers with torch.compile", kind="execution")
+    gradient_checkpointing: bool = option(
+        False, "keep no activations inside layers: less memory, a third more work", kind="execution"
+    )
     save_every: int = option(500, "steps between checkpoints", kind="execution", low=1)
     workers: int = option(0, "processes that prepare batches", kind="execution", low=0)
     timeout_seconds: int = option(600, "a process silent for so long ends all", kind="execution", low=1)

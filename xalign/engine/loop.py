@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from xalign.engine import checkpoint, collective
 from xalign.engine.batch import Batches, MicroBatch, mean_weights
+from xalign.engine.flops import peak_flops
 from xalign.engine.progress import Reporter, reporting
 from xalign.engine.training import Objective, Schedule, StoppedError, Training, Validate
 from xalign.randomness import seed_dropout
@@ -99,7 +100,7 @@ def train(
             seconds = time.perf_counter() - began
             counters["skipped"] += bool(getattr(accelerator, "optimizer_step_was_skipped", False))
             done = step + 1
-            entry = _entry(line, micro_batches, seconds, accelerator.num_processes, training) | counters
+            entry = _entry(line, objective, micro_batches, seconds, accelerator, training) | counters
             entry["learning_rate"] = peaks[0] * schedule.factor(step)
             run.log({"step": training.offset + done, **(training.labels or {}), **entry})
             shown.step(done, entry)
@@ -193,15 +194,27 @@ def _validate(objective: Objective, validate: Validate) -> dict[str, float]:
 
 
 def _entry(
-    line: dict[str, float], micro_batches: list[MicroBatch], seconds: float, processes: int, training: Training
+    line: dict[str, float],
+    objective: Objective,
+    micro_batches: list[MicroBatch],
+    seconds: float,
+    accelerator: Accelerator,
+    training: Training,
 ) -> dict[str, float]:
+    processes = accelerator.num_processes
     items = sum(batch.items for batch in micro_batches) * processes
     tokens = sum(batch.tokens for batch in micro_batches) * processes
     finite = {name: value for name, value in line.items() if math.isfinite(value)}
-    return finite | {
+    speed = {
         f"{training.item}_per_second": round(items / seconds, 1),
         "tokens_per_second": round(tokens / seconds, 1),
     }
+    achieved = sum(objective.flops(batch.tensors) for batch in micro_batches) / seconds  # of one device
+    speed["tflops_per_second"] = round(achieved * processes / 1e12, 4)
+    peak = peak_flops("fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision)
+    if peak is not None:
+        speed["mfu"] = round(achieved / peak, 4)
+    return finite | speed
 
 
 def _after_step(

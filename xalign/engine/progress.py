@@ -41,6 +41,7 @@ class Reporter:
         parts = " ".join(f"{key[5:]} {line[key]:.3f}" for key in line if key.startswith("loss_"))
         detail = f" ({parts})" if parts else ""
         speed = f"{line[f'{self.item}_per_second']:,.0f} {self.item}/s  {line['tokens_per_second']:,.0f} tokens/s"
+        speed += f"  {line['mfu']:.0%} MFU" if "mfu" in line else ""
         return f"loss {line['loss']:.4f}{detail}  {speed}"
 
     def say(self, text: str) -> None:

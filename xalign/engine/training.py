@@ -25,6 +25,10 @@ class Objective(nn.Module):
     names: tuple[str, ...]
     caches: bool = False
 
+    def flops(self, batch: dict[str, Tensor]) -> float:
+        """Operations of one micro-batch, forward and backward; see `xalign.engine.flops`."""
+        raise TypeError(f"{type(self).__name__} does not count its operations")
+
     def cache(self, batches: Iterable[dict[str, Tensor]], weights: Tensor) -> None:
         """Prepare a step from all of its micro-batches, each with the dropout of its later `forward`."""
         raise TypeError(f"{type(self).__name__} has no cache")

@@ -115,6 +115,7 @@ def check_combination(config: AlignConfig) -> None:
 def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs: Inputs) -> Preparation:
     """Load the encoder, tokenise the pairs, and set up objective and batches."""
     encoder = load_encoder(source, dropout=config.dropout)
+    encoder.set_execution(compiled=config.compile, checkpointed=config.gradient_checkpointing)
     losses = active_losses(config.loss)
     objective = AlignmentObjective(
         encoder, losses, layer=resolve_layer(config.layer, encoder.depth), pooling=config.pooling,

@@ -175,7 +175,9 @@ def _new_encoder(run: Run, config: PretrainConfig, texts: list[str]) -> Encoder:
         initializer_range=config.initializer_range, layer_norm_eps=1e-5, hidden_dropout_prob=config.dropout,
         attention_probs_dropout_prob=config.dropout, bos_token_id=0, pad_token_id=1, eos_token_id=2,
     )  # fmt: skip
-    return Encoder(XLMRobertaForMaskedLM(settings), tokenizer, True, source)
+    encoder = Encoder(XLMRobertaForMaskedLM(settings), tokenizer, True, source)
+    encoder.set_execution(compiled=config.compile, checkpointed=config.gradient_checkpointing)
+    return encoder
 
 
 def _train(run: Run, config: PretrainConfig, texts: list[str], sides: tuple[list[str], list[str]]) -> RunResult:

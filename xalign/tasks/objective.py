@@ -8,6 +8,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from xalign.encoder import Encoder, base_of, freeze_unreachable
+from xalign.engine.flops import encoder_flops
 from xalign.engine.training import Objective
 from xalign.hidden_states import content_mask, hidden_state, pool
 from xalign.randomness import derive_seed
@@ -69,6 +70,17 @@ class TaskObjective(Objective):
         logits = self.head(self.dropout(features.to(self.head.weight.dtype)))  # (n, labels)
         loss = functional.cross_entropy(logits.float(), batch["labels"], ignore_index=IGNORED, reduction="sum")
         return {"task": loss * weights[0]}
+
+    def flops(self, batch: dict[str, Tensor]) -> float:
+        """Operations of one micro-batch: the encoder's, padding left out, and the head's."""
+        units = len(batch["labels"])
+        head = 6.0 * self.head.weight.numel() * units
+        if self.reader is None:
+            return head
+        lengths = (batch["input_ids"] != self.reader.padding).sum(dim=1)
+        return head + encoder_flops(
+            self.reader.model.config, lengths, self.reader.depth, trained=not self.reader.frozen
+        )
 
 
 def new_head(width: int, labels: int, seed: int) -> nn.Linear:

@@ -77,6 +77,8 @@ def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Feature
     full = config.mode == "full"
     # Each seed starts from the encoder as it was given, not from what the seed before it made of it.
     encoder = load_encoder(setting.source, dropout=config.dropout) if full else setting.encoder
+    if full:
+        encoder.set_execution(compiled=config.compile, checkpointed=config.gradient_checkpointing)
     reader = Reader(encoder, pooling=config.pooling, frozen=not full)
     head = new_head(encoder.width, len(task.labels), seed)
     objective = TaskObjective(head, reader if features is None else None, dropout=config.dropout or 0.0)
