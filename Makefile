@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs/$(PRESET)
 PRESET ?= paper
-WORKERS ?= 1
+WORKERS ?=
+EXECUTOR ?=
+SLURM ?=
 DATA ?=
 MODEL ?=
 
@@ -13,14 +15,15 @@ export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(VENV)/.installed
 GRID := $(BIN)/xalign grid run
 REPORT := $(BIN)/xalign report
-WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --runs "$(RUNS)" --workers $(WORKERS)
+WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)") --runs "$(RUNS)" \
+  $(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(foreach option,$(SLURM),--slurm $(option))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo table1 table2 tableC table3 figure1 stages tables figures report test lint ui clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) WORKERS=$(WORKERS)"
+	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) WORKERS=$(WORKERS) EXECUTOR=$(EXECUTOR) SLURM=$(SLURM)"
 
 venv: $(INSTALLED) ## the virtual environment, with xalign and what its tests need
 

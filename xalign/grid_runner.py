@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ def run_jobs(
     keep: str = "all",
     tracking: str = "mlflow",
     overwrite: bool = False,
+    slurm: Mapping[str, Any] | None = None,
 ) -> None:
     """Make every job that is not complete.
 
@@ -45,6 +46,7 @@ def run_jobs(
         keep: what stays of a fine-tuned model after its transfer: all, heads or none.
         tracking: ``mlflow`` or ``none``.
         overwrite: make stale runs anew.
+        slurm: options of its jobs, if the runs go to SLURM; then `workers` of a phase run at a time.
 
     Raises:
         UsageError: inside an ``accelerate launch``, or an option out of range.
@@ -78,7 +80,11 @@ def run_jobs(
         elif state != "complete":
             todo.append(job)
     print(f"{len(todo)} of {len(jobs)} runs to make in {grid.runs}", flush=True)
-    if launch is not None:
+    if slurm is not None:
+        from xalign.slurm import run_on_slurm
+
+        run_on_slurm(grid, todo, lambda job: _command(grid, job, launch), ended, parallel=workers, options=slurm)
+    elif launch is not None:
         _in_turn(todo, lambda job: _as_launch(grid, job, launch), ended, failed)
     elif workers == 1:
         _in_turn(todo, lambda job: execute(job.phase, _configuration(grid, job)), ended, failed)
@@ -112,8 +118,7 @@ def execute(phase: str, config: Any) -> str | None:
 
 
 def _as_launch(grid: Grid, job: Job, launch: Path) -> str | None:
-    extra = ["--tracking", "none", "--overwrite" if grid.state(job) == "stale" else "--resume"]
-    child = subprocess.run([*grid.command(job, launch), *extra], stderr=subprocess.PIPE, text=True, check=False)
+    child = subprocess.run(_command(grid, job, launch), stderr=subprocess.PIPE, text=True, check=False)
     if child.returncode == 0:
         return None
     own = [line for line in child.stderr.splitlines() if line.startswith("xalign: ")]
@@ -121,6 +126,17 @@ def _as_launch(grid: Grid, job: Job, launch: Path) -> str | None:
     if own:
         return own[-1].removeprefix("xalign: ")
     return str(read_json(failure)["error"]) if failure.is_file() else f"the launch ended with code {child.returncode}"
+
+
+def _command(grid: Grid, job: Job, launch: Path | None) -> list[str]:
+    """The command line that makes a run, or goes on with it, with this environment's Python."""
+    words = [*grid.command(job, launch), "--tracking", "none"]
+    modules = {"xalign": "xalign", "accelerate": "accelerate.commands.accelerate_cli"}
+    return [sys.executable, "-m", modules[words[0]], *words[1:], _continuing(grid, job)]
+
+
+def _continuing(grid: Grid, job: Job) -> str:
+    return "--overwrite" if grid.state(job) == "stale" else "--resume"
 
 
 def _in_turn(todo: list[Job], make: Execute, ended: Callable[[Job, str | None], None], failed: dict[str, str]) -> None:

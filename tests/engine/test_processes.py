@@ -63,10 +63,15 @@ def test_ddp_on_two_processes_equals_one_process(inputs: list[str], alone: Path,
     assert_same_run(alone, tmp_path / "ddp")
 
 
-def test_zero_2_on_two_processes_equals_one_process(inputs: list[str], alone: Path, tmp_path: Path) -> None:
-    run(*inputs, "--output", tmp_path / "zero", launch="deepspeed_zero2")
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_each_zero_stage_on_two_processes_equals_one_process(
+    stage: int, inputs: list[str], alone: Path, tmp_path: Path
+) -> None:
+    # Four micro-batches a step under GradCache, so that accumulation is part of what must agree.
+    words = [*inputs, "--accumulation", 4, "--set", "grad_cache=true"]
+    run(*words, "--output", tmp_path / "zero", launch=f"deepspeed_zero{stage}")
     recorded = environment_of(tmp_path / "zero")
-    assert (recorded["num_processes"], recorded["distributed_type"], recorded["zero_stage"]) == (2, "DEEPSPEED", 2)
+    assert (recorded["num_processes"], recorded["distributed_type"], recorded["zero_stage"]) == (2, "DEEPSPEED", stage)
     assert_same_run(alone, tmp_path / "zero")
 
 

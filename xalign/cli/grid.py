@@ -11,6 +11,7 @@ from xalign.cli import options as o
 from xalign.cli.display import console
 from xalign.config import default_preset
 from xalign.errors import UsageError, XalignError
+from xalign.slurm import PARALLEL, parse_options
 
 if TYPE_CHECKING:
     from xalign.report import AllReports, Report
@@ -22,7 +23,14 @@ grid_app = typer.Typer(
 REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, or all."
 Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, stages, all.")]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
-Workers = Annotated[int, typer.Option(help="Runs at a time, one device each.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Runs at a time, one device each; 1, or with --executor slurm 100, unless given.")
+]
+Executor = Annotated[str, typer.Option(help="local, or slurm: each run becomes a job, each phase an array.")]
+SlurmOptions = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", metavar="KEY=VALUE", help="partition=…, time=MINUTES, gpus_per_node=…; may be repeated."),
+]
 Format = Annotated[str, typer.Option(help="rich, markdown, csv or latex.")]
 Step = Annotated[int | None, typer.Option(help="Alignment checkpoint; default: the final one.")]
 Keep = Annotated[str, typer.Option(help="What stays of fine-tuned models after their transfer: all, heads, none.")]
@@ -60,14 +68,32 @@ def run(
     data: o.Data = None,
     assignments: o.Assignments = None,
     launch: Launch = None,
-    workers: Workers = 1,
+    workers: Workers = None,
+    executor: Executor = "local",
+    slurm: SlurmOptions = None,
     keep: Keep = "all",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make stale runs anew.")] = False,
     tracking: o.Tracking = None,
 ) -> None:
     """Make every run that a table needs and that is not complete; interrupted ones are resumed."""
     grid = _grid(model, data, preset, assignments, runs)
-    grid.run(target, workers=workers, launch=launch, keep=keep, overwrite=overwrite, tracking=tracking or "mlflow")
+    jobs = slurm_options(executor, slurm or [])
+    parallel = workers if workers is not None else (1 if jobs is None else PARALLEL)
+    chosen = tracking or "mlflow"
+    grid.run(target, workers=parallel, launch=launch, slurm=jobs, keep=keep, overwrite=overwrite, tracking=chosen)
+
+
+def slurm_options(executor: str, texts: list[str]) -> dict[str, Any] | None:
+    """The options of SLURM's jobs; None where runs are made here.
+
+    Raises:
+        UsageError: an unknown executor, or options for the other one.
+    """
+    if executor not in ("local", "slurm"):
+        raise UsageError(f"--executor {executor} is unknown: choose from local, slurm")
+    if executor == "local" and texts:
+        raise UsageError(f"--slurm {texts[0]} needs --executor slurm")
+    return parse_options(texts) if executor == "slurm" else None
 
 
 @grid_app.command("status")

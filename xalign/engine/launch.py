@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import os
 import platform
+import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -103,6 +104,8 @@ def start(
             f"({accelerator.num_processes} joined): on CPU launch with accelerate_configs/multi_cpu.yaml"
         )
     if under_deepspeed():
+        # DeepSpeed's own calls, which nobody who reads our output can change.
+        warnings.filterwarnings("ignore", message=".*torch.distributed.* is deprecated", category=FutureWarning)
         if accelerator.distributed_type != DistributedType.DEEPSPEED:
             raise XalignError(
                 "DeepSpeed was asked for but Accelerate dropped it: launch with accelerate_configs/deepspeed_zero2.yaml"

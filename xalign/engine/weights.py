@@ -20,11 +20,13 @@ def full_precision(module: nn.Module, accelerator: Accelerator) -> dict[str, Ten
     """
     if zero_stage(accelerator) is None:
         return None
+    from deepspeed.runtime.zero import GatheredParameters
     from deepspeed.utils import safe_get_full_fp32_param
 
     whole: dict[int, Tensor] = {}  # by identity, so that tied weights stay one tensor
     for tensor in module.state_dict(keep_vars=True).values():
         if id(tensor) not in whole:
             master = safe_get_full_fp32_param(tensor) if tensor.requires_grad else None
-            whole[id(tensor)] = (tensor.detach() if master is None else master).float().cpu().clone()
+            with GatheredParameters([tensor] if hasattr(tensor, "ds_id") else []):  # ZeRO-3 cuts frozen weights too
+                whole[id(tensor)] = (tensor.detach() if master is None else master).float().cpu().clone()
     return {name: whole[id(tensor)] for name, tensor in module.state_dict(keep_vars=True).items()}
