@@ -30,12 +30,14 @@ def run(arguments: list[str], *, speaks: bool = True) -> int:
     import typer
 
     from xalign.cli.app import app
-    from xalign.errors import XalignError
+    from xalign.errors import LostProcessError, XalignError
 
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="xalign", standalone_mode=False)
         return code if isinstance(code, int) else 0
+    except LostProcessError as error:
+        return _refuse(str(error), error.exit_code, speaks or os.environ.get("LOCAL_RANK") == "0")
     except XalignError as error:
         return _refuse(str(error), error.exit_code, speaks)
     except KeyboardInterrupt:

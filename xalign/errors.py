@@ -13,6 +13,10 @@ class XalignError(Exception):
     exit_code = 1
 
 
+class LostProcessError(XalignError):
+    """Another process of the launch is gone; each machine says so, for the first one may be the one that died."""
+
+
 class UsageError(XalignError):
     """The request cannot be carried out as asked; nothing was written. Exit code 2."""
 

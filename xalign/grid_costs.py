@@ -37,7 +37,11 @@ def estimate(grid: Grid, jobs: list[Job], todo: list[Job]) -> list[str]:
 
 
 def _kind(job: Job) -> str:
-    return "/".join(job.name.split("/")[: 1 if job.phase == "align" else 3])
+    """What runs of like duration share: an alignment's losses, a fine-tuning's task and mode, an analysis's subject."""
+    if job.phase == "align":
+        return f"align {job.options['loss']}"
+    parts = {"finetune": 3, "transfer": 3, "distances": 2, "gradients": 2}
+    return "/".join(job.name.split("/")[: parts.get(job.phase, 1)])
 
 
 def _measured(grid: Grid, jobs: list[Job]) -> float | None:

@@ -50,6 +50,17 @@ class _NoContext:
     count = 0
 
 
+# gloo names a lost process in words alone; NCCL and the store have exceptions of their own.
+_LOST = ("closed by peer", "reset by peer", "timed out", "timeout", "broken pipe", "no route to host")
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Whether an error of a collective operation means that another process is gone or cannot be reached."""
+    if isinstance(error, (dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)):
+        return True
+    return processes() > 1 and isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _LOST)
+
+
 def sum_over_processes(values: Tensor) -> Tensor:
     """The element-wise sum over all processes; no gradient."""
     if processes() > 1:

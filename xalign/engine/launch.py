@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import os
 import platform
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -125,7 +126,7 @@ def stop(accelerator: Accelerator) -> None:
     from accelerate.state import AcceleratorState, GradientState
 
     accelerator.free_memory()
-    if accelerator.num_processes > 1:
+    if accelerator.num_processes > 1 and sys.exception() is None:  # after a failure some may never come
         accelerator.wait_for_everyone()
     accelerator.end_training()
     AcceleratorState._reset_state(reset_partial_state=accelerator.num_processes == 1)

@@ -7,11 +7,9 @@ are all computed from the step number, so a resumed run repeats an uninterrupted
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from xalign.engine import checkpoint, collective
 from xalign.engine.batch import Batches, MicroBatch, mean_weights
 from xalign.engine.flops import peak_flops
+from xalign.engine.interruptions import naming_lost_processes, noticing_signals
 from xalign.engine.progress import Reporter, reporting
 from xalign.engine.training import Objective, Schedule, StoppedError, Training, Validate
 from xalign.randomness import seed_dropout
@@ -40,23 +39,6 @@ class _Steps(Dataset[list[MicroBatch]]):
 
     def __getitem__(self, index: int) -> list[MicroBatch]:
         return self.batches.micro_batches(self.first + index)
-
-
-@contextmanager
-def _noticing_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, so that the step under way can end and be saved."""
-    noticed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield noticed
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, lambda *_: noticed.set())
-    try:
-        yield noticed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train(
@@ -87,7 +69,8 @@ def train(
     loader = DataLoader(_Steps(batches, first, training.steps), batch_size=None, num_workers=training.workers)
     silent = training.quiet or not accelerator.is_main_process
     with (
-        _noticing_signals() as stop,
+        naming_lost_processes(run),
+        noticing_signals() as stop,
         reporting(training.title, training.steps, item=training.item, silent=silent) as shown,
     ):
         began = time.perf_counter()

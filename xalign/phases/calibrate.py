@@ -94,8 +94,11 @@ def _search(run: Run, config: CalibrateConfig, candidates: list[Candidate]) -> R
         "dev_accuracy": {_label(candidate): float(np.mean(scores)) for candidate, scores in found.items()},
         "chosen": _label(best),
     }
+    result["at_edge"] = edges(candidates, best)
     if not config.quiet:
         print(f"chosen: {_label(best)}; written to {run.directory / 'preset.yaml'}")
+    for name in result["at_edge"]:
+        print(f"the best {name} is the last of its candidates: better ones may lie beyond it", flush=True)
     if (published := PUBLISHED.get((config.task, config.mode))) is not None:
         result["difference_to_paper"] = _difference(run, config, best, published)
     return run.finish(result)
@@ -104,6 +107,17 @@ def _search(run: Run, config: CalibrateConfig, candidates: list[Candidate]) -> R
 def choose(found: dict[Candidate, list[float]]) -> Candidate:
     """The candidate with the best mean; of equals the first, so that a tie never depends on the order of a dict."""
     return max(sorted(found, reverse=True), key=lambda candidate: (np.mean(found[candidate]), -candidate[0]))
+
+
+def edges(candidates: list[Candidate], best: Candidate) -> list[str]:
+    """Names of the rates whose best value is the smallest or the largest that was tried."""
+    names = ("learning_rate", "head_learning_rate")
+    tried = [sorted(set(rates)) for rates in zip(*candidates, strict=True)]
+    return [
+        name
+        for name, rates, rate in zip(names, tried, best, strict=True)
+        if len(rates) > 1 and rate in (rates[0], rates[-1])
+    ]
 
 
 def preset_text(run: Run, config: CalibrateConfig, best: Candidate, seeds: int) -> str:
