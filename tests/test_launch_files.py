@@ -45,8 +45,12 @@ def nested_keys(value: Any) -> set[str]:
     return set(value).union(*map(nested_keys, value.values())) if isinstance(value, dict) else set()
 
 
-def test_the_four_launch_files_are_there() -> None:
-    assert [path.stem for path in LAUNCH_FILES] == ["deepspeed_zero2", "multi_cpu", "multi_gpu", "single"]
+DEEPSPEED_STAGES = {"deepspeed_zero1": 1, "deepspeed_zero2": 2, "deepspeed_zero3": 3, "deepspeed_zero3_offload": 3}
+
+
+def test_the_launch_files_are_there() -> None:
+    plain = ["multi_cpu", "multi_gpu", "multi_node", "single"]
+    assert [path.stem for path in LAUNCH_FILES] == [*DEEPSPEED_STAGES, *plain]
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.stem)
@@ -58,11 +62,15 @@ def test_accelerate_reads_a_launch_file_that_decides_nothing_of_ours(path: Path)
     assert not XALIGN_DECIDES & nested_keys(yaml.safe_load(path.read_text()))
 
 
-def test_the_deepspeed_file_names_a_json_from_the_root_that_leaves_the_batch_and_precision_open() -> None:
-    named = yaml.safe_load((REPOSITORY / "accelerate_configs" / "deepspeed_zero2.yaml").read_text())["deepspeed_config"]
+@pytest.mark.parametrize(("name", "stage"), DEEPSPEED_STAGES.items())
+def test_a_deepspeed_file_names_a_json_from_the_root_that_leaves_the_batch_and_precision_open(
+    name: str, stage: int
+) -> None:
+    named = yaml.safe_load((REPOSITORY / "accelerate_configs" / f"{name}.yaml").read_text())["deepspeed_config"]
     assert named["deepspeed_multinode_launcher"] == "standard"
     settings = json.loads((REPOSITORY / named["deepspeed_config_file"]).read_text())
-    assert settings.pop("zero_optimization")["stage"] == 2
+    zero = settings.pop("zero_optimization")
+    assert zero["stage"] == stage and ("offload_param" in zero) == name.endswith("offload")
     assert settings.pop("fp16") == settings.pop("bf16") == {"enabled": "auto"}
     assert set(settings.values()) == {"auto"} and "optimizer" not in settings
 

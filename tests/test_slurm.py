@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launching import run
+from launching import REPOSITORY, environment, run
 from safetensors.torch import load_file
 from slurm_cluster import slurm, why_not
 from tiny import tiny_data, tiny_encoder
@@ -22,6 +22,7 @@ from xalign.errors import UsageError
 from xalign.slurm import GridTask, parse_options
 
 here = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM on this machine: {why_not()}")
+ACCELERATE = f"{sys.executable} -m accelerate.commands.launch"
 ONE = ("--set", "grid.pairs=de-en", "--set", "grid.losses=S1W0M0")
 
 
@@ -134,6 +135,31 @@ def test_an_interrupted_job_is_queued_again_and_ends_in_the_same_weights(
         for name in ("whole", "cut")
     )
     assert all((first[name] == second[name]).all() for name in first)
+
+
+@here
+def test_the_batch_script_saves_when_its_time_ends_is_queued_again_and_goes_on(
+    cluster: None, grid: list[str], tmp_path: Path
+) -> None:
+    script = (REPOSITORY / "docs" / "slurm.sh").read_text()
+    for ours, here in (  # one node of two CPUs in place of eight GPUs
+        ("--nodes=2", "--nodes=1"), ("#SBATCH --gpus-per-node=4", "#SBATCH --output=log"),
+        ("--cpus-per-task=16", "--cpus-per-task=2"), ("exec accelerate launch", f"exec {ACCELERATE} --gpu_ids=-1,-1"),
+        ("accelerate_configs/", f"{REPOSITORY}/accelerate_configs/"), ("GPUS_PER_NODE:-1", "GPUS_PER_NODE:-2"),
+    ):  # fmt: skip
+        assert ours in script
+        script = script.replace(ours, here)
+    (tmp_path / "job.sh").write_text(script)
+    words = ["--pair", "de-en", "--loss", "S1W0M0", *grid, "--set", "steps=300", "--set", "save_every=1000"]
+    submitted = subprocess.run(
+        ["sbatch", "--parsable", "job.sh", *words, "--output", "run"], cwd=tmp_path, env=environment(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    _wait(lambda: (tmp_path / "run" / "metrics.jsonl").is_file())
+    subprocess.run(["scancel", "--batch", "--signal=TERM", submitted.stdout.strip()], check=True)
+    _wait(lambda: (tmp_path / "run" / "result.json").is_file())
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["resumed_from"]
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["num_processes"] == 2
 
 
 @here

@@ -12,7 +12,7 @@ from tiny import tiny_data, tiny_encoder
 from xalign import CalibrateConfig, UsageError, calibrate
 from xalign.config import FinetuneConfig, build
 from xalign.config.presets import read_preset
-from xalign.phases.calibrate import PUBLISHED, choose
+from xalign.phases.calibrate import PUBLISHED, choose, edges
 from xalign.runs import RunResult, find_runs
 from xalign.storage import read_json
 
@@ -75,6 +75,12 @@ def test_a_complete_search_is_not_made_again(inputs: Path, tmp_path: Path) -> No
 
 def test_of_equal_candidates_the_smallest_rate_wins() -> None:
     assert choose({(5e-5, 1e-3): [0.5], (1e-5, 1e-3): [0.5], (2e-5, 1e-3): [0.4]}) == (1e-5, 1e-3)
+
+
+def test_a_best_rate_at_the_end_of_its_candidates_is_named() -> None:
+    tried = [(rate, head) for rate in (1e-5, 2e-5, 5e-5) for head in (1e-3,)]
+    assert edges(tried, (2e-5, 1e-3)) == []
+    assert edges(tried, (5e-5, 1e-3)) == edges(tried, (1e-5, 1e-3)) == ["learning_rate"]
 
 
 def test_candidates_named_twice_are_refused_before_anything_is_written(inputs: Path, tmp_path: Path) -> None:
