@@ -19,7 +19,7 @@ WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model
   $(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(foreach option,$(SLURM),--slurm $(option))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 table2 tableC table3 figure1 stages tables figures report test lint ui clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 stages tables figures report test lint bench ui clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +78,10 @@ report: $(INSTALLED) ## everything: all runs that are missing, all tables and fi
 
 test: $(INSTALLED) ## the test suite
 	$(BIN)/python -m pytest
+
+bench: $(INSTALLED) ## measure ratios against what people use today, one line after the other, and draw them
+	for name in alignment masked_lm linear finetuning retrieval gradients figure; do \
+	  $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff check .

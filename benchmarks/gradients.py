@@ -10,15 +10,13 @@ statistics, lookahead. *Theirs* is the same passes over the same batches, with n
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from comparison import compare, write
 
 from xalign.analysis.block_gradients import BlockLoss, block_loss
 from xalign.analysis.gradient_analysis import TRAIN, GradientAnalysis
@@ -27,11 +25,7 @@ from xalign.config import GradientsConfig
 from xalign.encoder import load_encoder
 from xalign.model_source import find_model
 from xalign.phases.inputs import open_data
-from xalign.storage import write_text
 from xalign.tasks.finetuned import Head
-
-GOAL = 1.2
-RESULTS = Path(__file__).parent / "results" / "gradients.json"
 
 
 def analysis(config: GradientsConfig, folder: Path) -> GradientAnalysis:
@@ -97,21 +91,12 @@ def main() -> None:
         alone = passes_alone(found)
         ours(found)
         alone()
-        times = [(seconds(lambda: ours(found)), seconds(alone)) for _ in range(given.rounds)]
-    ratios = [mine / theirs for mine, theirs in times]
-    result = {
-        "measure": f"gradient analysis of {given.task}, 2 languages, 8 blocks, {Path(given.model).name}: CPU seconds",
-        "ours": round(statistics.median(mine for mine, _ in times), 3),
-        "theirs": round(statistics.median(theirs for _, theirs in times), 3),
-        "ratio": round(statistics.median(ratios), 3),
-        "goal": GOAL,
-        "higher_is_better": False,
-        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
-        "device": f"{platform.machine()}, {torch.get_num_threads()} threads",
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    write_text(RESULTS, json.dumps([result], indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+        entry = compare(
+            f"gradient analysis, CPU seconds: {given.task}, 2 languages, 8 blocks, {Path(given.model).name}",
+            lambda: seconds(lambda: ours(found)), lambda: seconds(alone),
+            goal=1.2, ratio="ours / theirs", higher_is_better=False, rounds=given.rounds, warm_up=False,
+        )  # fmt: skip
+    write("gradients", [entry])
 
 
 if __name__ == "__main__":

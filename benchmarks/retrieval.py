@@ -1,6 +1,6 @@
 """Retrieval at every layer of many pairs: each language encoded once, against scripts that encode for each pair.
 
-    python benchmarks/retrieval.py [--sentences 32] [--model mini] [--data DIR] [--repeat 3]
+    python benchmarks/retrieval.py [--sentences 32] [--model mini] [--data DIR] [--rounds 3]
 
 Both sides compute the same measures of the same pairs and layers, in one thread's matrix products; they differ in how
 often a sentence goes through the encoder. *Theirs* does what analysis scripts do today: for every pair and layer it
@@ -10,16 +10,12 @@ encodes both languages anew. Writes ``benchmarks/results/retrieval.json``.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from comparison import compare, wall_seconds, write
 from torch import Tensor
 
 from xalign.analysis.retrieval import Neighbourhoods, layer_scores, nearest_of_own_language, unit_rows
@@ -31,10 +27,7 @@ from xalign.frozen_features import Encoding
 from xalign.model_source import find_model
 from xalign.phases.flores_pairs import Pair, choose_pairs, load_translations
 from xalign.phases.inputs import open_data
-from xalign.storage import write_json
 
-RESULTS = Path(__file__).parent / "results" / "retrieval.json"
-GOAL = 10.0
 SIZES = Neighbourhoods()
 
 
@@ -66,16 +59,6 @@ def encode_per_pair(vectorizer: Vectorizer, pairs: list[Pair], sentences: dict[L
     return total
 
 
-def seconds(measured: Callable[[], float], repeat: int) -> tuple[list[float], float]:
-    """Wall times of `repeat` calls, and what they return."""
-    times, value = [], 0.0
-    for _ in range(repeat):
-        start = time.perf_counter()
-        value = measured()
-        times.append(time.perf_counter() - start)
-    return times, value
-
-
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,7 +66,7 @@ def main() -> None:
     parser.add_argument("--data", help="data directory; default: the embedded testbed")
     parser.add_argument("--sentences", type=int, default=32)
     parser.add_argument("--pairs", type=int, default=len(RETRIEVAL_PAIRS), help="the first so many of the 26")
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     config = RetrieveConfig(model=given.model, data=given.data, output="unused", max_sentences=given.sentences)
     chosen = choose_pairs(config, open_data(config.data))
@@ -94,25 +77,17 @@ def main() -> None:
     vectorizer = Vectorizer(load_encoder(find_model(config.model)), Encoding(64, device))
     for texts in sentences.values():
         vectorizer.compute(texts)  # tokenising and first calls are no part of either side
-    ours, recalls = seconds(lambda: encode_once(vectorizer, chosen.pairs, sentences), given.repeat)
-    theirs, same = seconds(lambda: encode_per_pair(vectorizer, chosen.pairs, sentences), given.repeat)
-    if abs(recalls - same) > 1e-6 * max(1.0, recalls):
-        raise SystemExit(f"the two sides disagree: {recalls} and {same}")
-    ratio = statistics.median(theirs) / statistics.median(ours)
-    result = {
-        "measure": f"retrieval of {len(chosen.pairs)} pairs at {vectorizer.encoder.depth + 1} layers, "
-        f"{given.sentences} sentences, seconds",
-        "ours": round(statistics.median(ours), 3),
-        "theirs": round(statistics.median(theirs), 3),
-        "ratio": round(ratio, 2),
-        "goal": GOAL,
-        "higher_is_better": True,
-        "spread": {"ours": [min(ours), max(ours)], "theirs": [min(theirs), max(theirs)]},
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine(),
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    write_json(RESULTS, [result])
-    print(json.dumps(result, indent=2))
+    recalls = [side(vectorizer, chosen.pairs, sentences) for side in (encode_once, encode_per_pair)]
+    if abs(recalls[0] - recalls[1]) > 1e-6 * max(1.0, recalls[0]):
+        raise SystemExit(f"the two sides disagree: {recalls[0]} and {recalls[1]}")
+    entry = compare(
+        f"retrieval, seconds: {len(chosen.pairs)} pairs at {vectorizer.encoder.depth + 1} layers, "
+        f"{given.sentences} sentences, {Path(given.model).name}",
+        lambda: wall_seconds(lambda: encode_once(vectorizer, chosen.pairs, sentences)),
+        lambda: wall_seconds(lambda: encode_per_pair(vectorizer, chosen.pairs, sentences)),
+        goal=10.0, ratio="theirs / ours", rounds=given.rounds, warm_up=False,
+    )  # fmt: skip
+    write("retrieval", [entry])
 
 
 if __name__ == "__main__":

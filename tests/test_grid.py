@@ -112,13 +112,43 @@ def test_the_plan_prints_lines_that_make_the_very_runs(
     assert any("2 of 2 runs to make" in line for line in lines)
 
 
-def test_what_was_made_from_a_changed_run_is_stale_and_is_not_mixed(
-    words: list[str], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """The finished matrix at another place, its runs naming each other there."""
     runs = tmp_path / "runs"
     shutil.copytree(finished, runs)
     for path in runs.rglob("run.json"):
         path.write_text(path.read_text().replace(str(finished), str(runs)))
+    return runs
+
+
+def test_the_plan_says_how_long_runs_of_a_kind_took(
+    words: list[str], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = copied(finished, tmp_path)
+    for name in ("transfer/topic/linear/base", "align/de-en/S1W0M0"):
+        shutil.rmtree(runs / name)
+    assert run(["grid", "plan", "table1", *words, "--runs", str(runs)]) == 0
+    text = capsys.readouterr().out
+    taken = read_json(finished / "transfer/topic/linear/de-en/S1W0M0" / "result.json")["seconds"]
+    assert taken > 0 and "1 × transfer/topic/linear: about" in text and "s each, measured" in text
+    assert "1 × align S1W0M0: time not measured yet" in text  # the other alignment had another loss
+
+
+def test_overwriting_a_stale_run_makes_anew_what_was_made_from_it(
+    words: list[str], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = copied(finished, tmp_path)
+    options = [*words, "--set", "finetune.epochs=2", "--runs", str(runs)]
+    assert run(["grid", "run", "table1", *options, "--overwrite", "--tracking", "none"]) == 0
+    assert "12 of 14 runs to make" in capsys.readouterr().out  # six fine-tunings, and the transfers that read them
+    assert run(["grid", "status", "table1", *options]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "14 complete"
+
+
+def test_what_was_made_from_a_changed_run_is_stale_and_is_not_mixed(
+    words: list[str], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = copied(finished, tmp_path)
     record = read_json(runs / "align/de-en/S1W0M0/run.json")
     write_json(runs / "align/de-en/S1W0M0/run.json", record | {"key": "0" * 64})
     states = {job.name: grid_of(runs, words).state(job) for job in grid_of(runs, words).jobs("table1")}

@@ -73,8 +73,13 @@ def run_jobs(
             _discard(grid.runs / job.needs, keep)
 
     todo = []
+    remade: set[str] = set()
     for job in jobs:
         state = grid.state(job)
+        if state == "complete" and job.needs in remade:
+            state = "stale"  # as soon as the run that it reads is another one
+        if state == "stale" and overwrite:
+            remade.add(job.name)
         if state == "stale" and not overwrite:
             failed[job.name] = "stale: made with other options, or from a run that has changed; use --overwrite"
         elif state != "complete":
