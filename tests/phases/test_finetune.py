@@ -63,6 +63,29 @@ def aligned_run(inputs: Path, folder: Path, *, steps: tuple[str, ...] = ()) -> P
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_heads_trained_together_are_those_that_were_trained_alone(
+    inputs: Path, tmp_path: Path, task: str, accumulation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"task": task, "seeds": (15, 33, 42), "accumulation": accumulation, "clip": 0.05, "batch_size": 10}
+    together = run(inputs, tmp_path / "together", **options)
+    monkeypatch.setattr("xalign.phases.finetune._may_train_together", lambda setting: False)
+    alone = run(inputs, tmp_path / "alone", **options)
+    for name, head in heads(alone.directory).items():
+        for part in ("weight", "bias"):
+            torch.testing.assert_close(heads(together.directory)[name][part], head[part], rtol=1e-5, atol=1e-6)
+    assert together.result["dev_accuracy"] == alone.result["dev_accuracy"]
+    lines = [
+        {(line["seed"], (line["step"] - 1) % alone.result["steps"]): line for line in metrics(found.directory)
+         if "loss" in line} for found in (together, alone)
+    ]  # fmt: skip
+    assert lines[0].keys() == lines[1].keys()
+    for where, line in lines[0].items():
+        for value in ("loss", "gradient_norm", "learning_rate"):
+            assert line[value] == pytest.approx(lines[1][where][value], rel=1e-4), (where, value)
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_stored_features_give_the_head_of_the_plain_loop(
     inputs: Path, tmp_path: Path, task: str, dropout: float
@@ -117,7 +140,7 @@ def test_a_seed_does_not_depend_on_the_seeds_before_it(inputs: Path, tmp_path: P
 
 
 def test_steps_count_on_over_seeds_and_each_epoch_is_validated(inputs: Path, tmp_path: Path) -> None:
-    found = run(inputs, tmp_path / "run", task="topic", seeds=(15, 33), epochs=3, batch_size=20)
+    found = run(inputs, tmp_path / "run", task="topic", seeds=(15, 33), epochs=3, batch_size=20, features=False)
     lines = metrics(found.directory)
     assert found.result["steps"] == 9  # 56 sentences: two batches of 20 and one of 16
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 19))

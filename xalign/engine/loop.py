@@ -77,16 +77,18 @@ def train(
         for step, micro_batches in enumerate(loader, start=first):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * schedule.factor(step)
-            line, stopping = _step(
+            lines, stopping = _step(
                 accelerator, objective, model, optimizer, micro_batches, step, training, stop.is_set()
             )
             seconds = time.perf_counter() - began
             counters["skipped"] += bool(getattr(accelerator, "optimizer_step_was_skipped", False))
             done = step + 1
-            entry = _entry(line, objective, micro_batches, seconds, accelerator, training) | counters
-            entry["learning_rate"] = peaks[0] * schedule.factor(step)
-            run.log({"step": training.offset + done, **(training.labels or {}), **entry})
-            shown.step(done, entry)
+            common = _speed(objective, micro_batches, seconds, accelerator, training) | counters
+            common["learning_rate"] = peaks[0] * schedule.factor(step)
+            for line in lines:
+                finite = {name: value for name, value in line.items() if math.isfinite(value)}
+                run.log({"step": training.offset + done, **(training.labels or {}), **finite, **common})
+            shown.step(done, lines[0] | common)
             _after_step(run, accelerator, objective, model, optimizer, training, done, counters, stopping, shown)
             began = time.perf_counter()
 
@@ -122,8 +124,8 @@ def _step(
     step: int,
     training: Training,
     stop: bool,
-) -> tuple[dict[str, float], bool]:
-    """One optimizer step: the losses over all processes, and whether any process was told to stop."""
+) -> tuple[list[dict[str, float]], bool]:
+    """One optimizer step: a line of losses over all processes for each model, and whether any was told to stop."""
     device, processes = accelerator.device, accelerator.num_processes
     counts = torch.stack([batch.counts for batch in micro_batches]).sum(dim=0)
     shared = collective.sum_over_processes(torch.cat([counts, torch.tensor([float(stop)])]).to(device))
@@ -152,14 +154,20 @@ def _step(
             f"lower learning_rate, or use bf16 or fp32",
             step,
         )
-    norm = accelerator.clip_grad_norm_(model.parameters(), training.clip if training.clip > 0 else math.inf)
+    clipped = [parameters for _, parameters in objective.apart] or [model.parameters()]
+    limit = training.clip if training.clip > 0 else math.inf
+    norms = [float(accelerator.clip_grad_norm_(parameters, limit) or 0.0) for parameters in clipped]
     optimizer.step()
     optimizer.zero_grad()
-    line = {"loss": sum(values.values())}
-    if len(values) > 1 or training.item == "pairs":
-        line |= {f"loss_{name}": value for name, value in values.items()}
-    line["gradient_norm"] = float(norm) if norm is not None else 0.0
-    return line, bool(shared[-1] > 0)
+    if objective.apart:
+        each = zip(objective.apart, objective.names, norms, strict=True)
+        lines = [label | {"loss": values[name], "gradient_norm": norm} for (label, _), name, norm in each]
+    else:
+        named = {f"loss_{name}": value for name, value in values.items()}
+        if len(named) == 1 and training.item != "pairs":
+            named = {}
+        lines = [{"loss": sum(values.values()), **named, "gradient_norm": norms[0]}]
+    return lines, bool(shared[-1] > 0)
 
 
 def _with_dropout_seeds(
@@ -171,13 +179,12 @@ def _with_dropout_seeds(
 
 
 @torch.no_grad()
-def _validate(objective: Objective, validate: Validate) -> dict[str, float]:
+def _validate(objective: Objective, validate: Validate) -> list[dict[str, float]]:
     objective.eval()
     return validate()
 
 
-def _entry(
-    line: dict[str, float],
+def _speed(
     objective: Objective,
     micro_batches: list[MicroBatch],
     seconds: float,
@@ -187,7 +194,6 @@ def _entry(
     processes = accelerator.num_processes
     items = sum(batch.items for batch in micro_batches) * processes
     tokens = sum(batch.tokens for batch in micro_batches) * processes
-    finite = {name: value for name, value in line.items() if math.isfinite(value)}
     speed = {
         f"{training.item}_per_second": round(items / seconds, 1),
         "tokens_per_second": round(tokens / seconds, 1),
@@ -197,7 +203,7 @@ def _entry(
     peak = peak_flops("fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision)
     if peak is not None:
         speed["mfu"] = round(achieved / peak, 4)
-    return finite | speed
+    return speed
 
 
 def _after_step(
@@ -219,8 +225,11 @@ def _after_step(
     if training.validate is not None and training.eval_every and (done % training.eval_every == 0 or finished):
         measured = _validate(objective, training.validate)
         model.train()
-        run.log({"step": training.offset + done, **(training.labels or {}), "validation": measured})
-        shown.say(f"  step {done}: " + ", ".join(f"{name} {value:.3f}" for name, value in measured.items()))
+        labels = [label for label, _ in objective.apart] or [training.labels or {}]
+        for label, scores in zip(labels, measured, strict=True):
+            run.log({"step": training.offset + done, **label, "validation": scores})
+            which = "".join(f", {name} {value}" for name, value in label.items())
+            shown.say(f"  step {done}{which}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
     if (done % training.save_every == 0 and not finished) or (stopping and not finished):
         checkpoint.save(run.checkpoints, training.offset + done, accelerator, objective, model, optimizer, counters)
     if stopping and not finished:

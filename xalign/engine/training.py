@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xalign.errors import XalignError
 
-Validate = Callable[[], dict[str, float]]
+Validate = Callable[[], list[dict[str, float]]]
 Keep = Callable[[int], None]
 
 
@@ -19,10 +19,13 @@ class Objective(nn.Module):
 
     Attributes:
         names: the losses, in the order of the weights that `forward` takes.
+        apart: where each loss belongs to a model of its own: what its lines in ``metrics.jsonl`` are labelled with,
+            and its parameters, whose gradients are clipped by themselves.
         caches: whether `cache` wants to see all micro-batches of a step before their first backward pass.
     """
 
     names: tuple[str, ...]
+    apart: tuple[tuple[dict[str, Any], list[nn.Parameter]], ...] = ()
     caches: bool = False
 
     def flops(self, batch: dict[str, Tensor]) -> float:
@@ -61,7 +64,8 @@ class Training:
         steps: optimizer steps.
         seed: of order, masks and dropout.
         title, item: for the display; item is ``pairs`` or ``sentences``.
-        validate: measures the module in evaluation mode every `eval_every` steps and at the end, on every process.
+        validate: measures the module in evaluation mode every `eval_every` steps and at the end, on every process;
+            one dictionary, or one for each model that `Objective.apart` names.
         keep: called with the step after each one in `keep_steps`, on every process, before its checkpoint.
         offset: steps of earlier trainings in the same run (one for each seed); lines count on from there.
         labels: extra entries for each line of ``metrics.jsonl``.

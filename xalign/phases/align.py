@@ -157,13 +157,13 @@ def _train(run: Run, config: AlignConfig, prepared: Preparation) -> RunResult:
         _say(run, config, prepared)
         scores: dict[str, float] = {}
 
-        def validate() -> dict[str, float]:
+        def validate() -> list[dict[str, float]]:
             vectors = [
                 embed_all(objective, store, prepared.layout, config.eval_pairs, accelerator.device)
                 for store in prepared.held_out
             ]
             scores.update(translation_scores(*vectors))
-            return dict(scores)
+            return [dict(scores)]
 
         def keep(step: int) -> None:
             _export(run, f"encoder-step{step}", encoder, accelerator)

@@ -30,6 +30,7 @@ from xalign.runs import Inputs, Run, RunResult, completed, open_run, run_key
 from xalign.tasks import Task, make_task
 from xalign.tasks.examples import NOWHERE, Examples, capped
 from xalign.tasks.finetuned import PROBE, Head, head_file, read_head, write_description, write_head
+from xalign.tasks.heads_together import train_heads
 from xalign.tasks.objective import Reader
 from xalign.tasks.training import Features, Setting, train_seed
 from xalign.tracking import following
@@ -180,16 +181,28 @@ def _train_seeds(setting: Setting, features: Features | None) -> int:
         device=setting.accelerator.device,
     )
     finished = collective.sum_over_processes(finished)
-    steps = 0
-    for index, seed in enumerate(config.seeds):
-        order = BatchOrder(
+    orders = [
+        BatchOrder(
             setting.train.lengths, config.batch_size, seed=seed, bucket_batches=config.bucket_batches, keep_last=True
         )
-        steps = config.epochs * order.steps_per_epoch
-        if not finished[index]:
-            train_seed(setting, seed, order, features, offset=index * steps)
-            run.resuming = False  # the seeds that follow begin at their beginning
+        for seed in config.seeds
+    ]
+    steps = config.epochs * orders[0].steps_per_epoch
+    missing = [index for index, done in enumerate(finished) if not done]
+    if features is not None and missing and _may_train_together(setting):
+        train_heads(setting, [config.seeds[i] for i in missing], [orders[i] for i in missing], features)
+        return steps
+    for index in missing:
+        train_seed(setting, config.seeds[index], orders[index], features, offset=index * steps)
+        run.resuming = False  # the seeds that follow begin at their beginning
     return steps
+
+
+def _may_train_together(setting: Setting) -> bool:
+    """Whether heads come out as if each had been trained alone: no draws that they would share, no common scale."""
+    config, accelerator = setting.config, setting.accelerator
+    alone = config.dropout or config.select != "last" or launch.under_deepspeed() or accelerator.scaler is not None
+    return not alone
 
 
 def _probe(setting: Setting, features: Features) -> dict[str, float]:

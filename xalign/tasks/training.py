@@ -90,11 +90,11 @@ def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Feature
     best = BestWeights(run.checkpoints / f"best-seed{seed}.safetensors") if config.select == "best-dev" else None
     latest: dict[str, float] = {}
 
-    def validate() -> dict[str, float]:
+    def validate() -> list[dict[str, float]]:
         latest.update(_dev_scores(setting, reader, head, features))
         if best is not None and run.main:
             best.offer(objective, latest)
-        return dict(latest)
+        return [dict(latest)]
 
     def keep(step: int) -> None:
         _keep_epoch(setting, epoch_directory(run.directory, seed, step // order.steps_per_epoch), encoder, objective)
