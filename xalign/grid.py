@@ -6,6 +6,7 @@ a table its transfers.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -225,7 +226,9 @@ class Grid:
         config = self.configuration(job)
         resolved = with_precision(config) if hasattr(config, "precision") else config
         wanted = {k: list(v) if isinstance(v, tuple) else v for k, v in identity(resolved).items()}
-        made = {name: record["config"].get(name) for name in wanted}
+        # An option that is younger than the run had its default's effect.
+        defaults = {field.name: field.default for field in dataclasses.fields(resolved)}
+        made = {name: record["config"].get(name, defaults[name]) for name in wanted}
         return state if made == wanted else "stale"
 
     def plan(self, target: str, launch: Path | None = None) -> list[str]:
