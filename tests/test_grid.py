@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tiny import tiny_data, tiny_encoder
 from xalign.__main__ import run
 from xalign.errors import UsageError, XalignError
 from xalign.grid import Grid
+from xalign.grid_runner import _begin_worker
 from xalign.storage import read_json, write_json
 
 MATRIX = ["grid.losses=S1W0M0,S0W0M1", "grid.tasks=topic,pos", "grid.modes=linear", "transfer.languages=deu,eng"]
@@ -237,3 +239,28 @@ def test_a_grid_under_a_launcher_is_refused_with_the_option_that_does_it(
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     with pytest.raises(XalignError, match="--launch"):
         grid_of(tmp_path, words).run("align")
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus", "expected"),
+    [(None, 2, ["0", "1", "0"]), ("4,6", 8, ["4", "6", "4"]), (None, 0, [None, None, None])],
+)
+def test_workers_share_the_gpus_that_there_are(
+    visible: str | None, gpus: int, expected: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from queue import SimpleQueue
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    found = []
+    for number in range(3):
+        with monkeypatch.context() as each:
+            each.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+            if visible is not None:
+                each.setenv("CUDA_VISIBLE_DEVICES", visible)
+            numbers: SimpleQueue[int] = SimpleQueue()
+            numbers.put(number)
+            _begin_worker(numbers, 3)
+            found.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    assert found == expected

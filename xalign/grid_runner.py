@@ -193,13 +193,14 @@ def _pool(workers: int) -> futures.ProcessPoolExecutor:
 
 
 def _begin_worker(numbers: Any, workers: int) -> None:
-    """Give each worker a device of its own, or its share of the cores."""
-    number = numbers.get()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else None
-    os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)] if devices else str(number)
+    """Give each worker a GPU, which it shares where there are fewer, or its share of the cores."""
     import torch
 
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+    number = numbers.get()
+    if devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
