@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from comparison import compare, write
@@ -23,7 +21,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers import losses as sentence_losses
 from sentence_transformers import models as modules
-from transformers import TrainerCallback
+from trainer_clock import Clock
 
 from xalign.config import AlignConfig
 from xalign.data.parallel import load_pairs
@@ -49,19 +47,6 @@ def ours(given: argparse.Namespace, layer: str) -> float:
         lines = [entry for entry in entries if "pairs_per_second" in entry]
     seconds = sum(BATCH / line["pairs_per_second"] for line in lines[WARM_UP:])
     return BATCH * len(lines[WARM_UP:]) / seconds
-
-
-class Clock(TrainerCallback):  # type: ignore[misc]
-    """Notes when each step ends."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Called by the trainer."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.ends.append(time.perf_counter())
 
 
 def theirs(given: argparse.Namespace, pairs: Dataset) -> float:

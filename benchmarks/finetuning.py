@@ -12,18 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from comparison import compare, write
 from datasets import Dataset
+from trainer_clock import Clock
 from transformers import (
     AutoModelForTokenClassification,
     DataCollatorForTokenClassification,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
 
@@ -51,19 +49,6 @@ def ours(given: argparse.Namespace) -> float:
         entries = map(json.loads, (output / "metrics.jsonl").read_text().splitlines())
         rates = [entry["sentences_per_second"] for entry in entries if "sentences_per_second" in entry][WARM_UP:-1]
     return BATCH * len(rates) / sum(BATCH / rate for rate in rates)
-
-
-class Clock(TrainerCallback):  # type: ignore[misc]
-    """Notes when each step ends."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Called by the trainer."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.ends.append(time.perf_counter())
 
 
 def theirs(given: argparse.Namespace, rows: Dataset, labels: int) -> float:
