@@ -95,7 +95,7 @@ class AlignmentObjective(Objective):
             elif name == "W":
                 found[name] = self._word(batch).sum() * weight
             else:
-                states = (masked_states or self._masked_states(batch))[-1][batch["predict"]]  # (T, d)
+                states = (masked_states or self._masked_states(batch))[-1].flatten(0, 1)[batch["predict"]]  # (T, d)
                 found[name] = masked_lm_head(self.model).losses(states, batch["labels"]).sum() * weight
         return found
 

@@ -167,7 +167,7 @@ class PairBatches:
             counts.append(float(words["is_word"].any(axis=1).sum()))
         if "M" in self.losses:
             arrays |= self._masked(step, examples, separate, first, second)
-            counts.append(float(arrays["predict"].sum()))
+            counts.append(float(len(arrays["predict"])))
         tokens = sum(arrays[view].size for view in ("separate", "pair", "masked") if view in arrays)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return MicroBatch(tensors, torch.tensor(counts, dtype=torch.float64), examples.tolist(), len(examples), tokens)
@@ -206,4 +206,8 @@ class PairBatches:
         ]  # fmt: skip
         clean = np.concatenate([rows for _, rows in parts])
         predict = np.concatenate([chosen for _, chosen in masked])
-        return {"masked": np.concatenate([rows for rows, _ in masked]), "predict": predict, "labels": clean[predict]}
+        return {
+            "masked": np.concatenate([rows for rows, _ in masked]),
+            "predict": np.flatnonzero(predict),
+            "labels": clean[predict],
+        }

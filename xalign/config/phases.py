@@ -52,7 +52,9 @@ class TrainingOptions(RunOptions):
         False, "keep no activations inside layers: less memory, a third more work", kind="execution"
     )
     save_every: int = option(500, "steps between checkpoints", kind="execution", low=1)
-    workers: int = option(0, "processes that prepare batches", kind="execution", low=0)
+    workers: int | None = option(
+        None, "processes that prepare batches; None = 2 beside a GPU, else 0", kind="execution", low=0
+    )
     timeout_seconds: int = option(600, "a process silent for so long ends all", kind="execution", low=1)
 
 

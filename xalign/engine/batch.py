@@ -5,7 +5,7 @@ The global batch of step t depends on (seed, t) alone; accumulation and processe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +33,10 @@ class MicroBatch:
     examples: list[int]
     items: int
     tokens: int
+
+    def pin_memory(self) -> MicroBatch:
+        """The same in page-locked memory, from where a GPU copies without waiting; `DataLoader` calls this."""
+        return replace(self, tensors={name: tensor.pin_memory() for name, tensor in self.tensors.items()})
 
     def to(self, device: object) -> dict[str, Tensor]:
         """The inputs on a device."""

@@ -66,7 +66,10 @@ def train(
     model.train()
     first, counters = _restore(run, training, accelerator, objective, model, optimizer)
     schedule = Schedule(training.steps, training.warmup)
-    loader = DataLoader(_Steps(batches, first, training.steps), batch_size=None, num_workers=training.workers)
+    on_gpu = accelerator.device.type == "cuda"
+    workers = training.workers if training.workers is not None else 2 * on_gpu
+    steps = _Steps(batches, first, training.steps)
+    loader = DataLoader(steps, batch_size=None, num_workers=workers, pin_memory=on_gpu)
     silent = training.quiet or not accelerator.is_main_process
     with (
         naming_lost_processes(run),
@@ -140,12 +143,19 @@ def _step(
         accelerator.gradient_state._set_sync_gradients(last)
         seed_dropout(training.seed, step, index, accelerator.process_index)
         with nullcontext() if last else accelerator.no_sync(model):
-            losses = model(batch.to(device), weights)
-            parts = torch.stack([losses[name] for name in objective.names])
+            found = model(batch.to(device), weights)
+            parts = torch.stack([found[name] for name in objective.names])
             totals += parts.detach().double()
             accelerator.backward(parts.sum())
     totals = collective.sum_over_processes(totals) / (processes * training.accumulation)
-    values = dict(zip(objective.names, totals.tolist(), strict=True))
+    clipped = [parameters for _, parameters in objective.apart] or [model.parameters()]
+    limit = training.clip if training.clip > 0 else math.inf
+    norms = [accelerator.clip_grad_norm_(parameters, limit) for parameters in clipped]
+    optimizer.step()
+    optimizer.zero_grad()
+    # Read only now, once: a device that is asked for a number in between stands still while it is asked.
+    *losses, stopping = torch.cat([totals, shared[-1:].double()]).tolist()
+    values = dict(zip(objective.names, losses, strict=True))
     if not all(map(math.isfinite, values.values())):
         examples = [example for batch in micro_batches for example in batch.examples]
         where = ", ".join(f"{name} = {value}" for name, value in values.items())
@@ -154,11 +164,7 @@ def _step(
             f"lower learning_rate, or use bf16 or fp32",
             step,
         )
-    clipped = [parameters for _, parameters in objective.apart] or [model.parameters()]
-    limit = training.clip if training.clip > 0 else math.inf
-    norms = [float(accelerator.clip_grad_norm_(parameters, limit) or 0.0) for parameters in clipped]
-    optimizer.step()
-    optimizer.zero_grad()
+    norms = [float(norm or 0.0) for norm in norms]
     if objective.apart:
         each = zip(objective.apart, objective.names, norms, strict=True)
         lines = [label | {"loss": values[name], "gradient_norm": norm} for (label, _), name, norm in each]
@@ -167,7 +173,7 @@ def _step(
         if len(named) == 1 and training.item != "pairs":
             named = {}
         lines = [{"loss": sum(values.values()), **named, "gradient_norm": norms[0]}]
-    return lines, bool(shared[-1] > 0)
+    return lines, stopping > 0
 
 
 def _with_dropout_seeds(

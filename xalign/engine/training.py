@@ -64,6 +64,7 @@ class Training:
         steps: optimizer steps.
         seed: of order, masks and dropout.
         title, item: for the display; item is ``pairs`` or ``sentences``.
+        workers: processes that prepare batches; None leaves it to the device.
         validate: measures the module in evaluation mode every `eval_every` steps and at the end, on every process;
             one dictionary, or one for each model that `Objective.apart` names.
         keep: called with the step after each one in `keep_steps`, on every process, before its checkpoint.
@@ -80,7 +81,7 @@ class Training:
     accumulation: int = 1
     save_every: int = 500
     eval_every: int = 0
-    workers: int = 0
+    workers: int | None = 0
     quiet: bool = False
     validate: Validate | None = None
     keep: Keep | None = None

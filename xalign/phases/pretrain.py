@@ -99,7 +99,7 @@ class TextBatches:
             rows, layout, probability=self.mlm_probability, seed=self.seed, stream="mask-text", step=step,
             examples=examples,
         )  # fmt: skip
-        arrays = {"masked": masked, "predict": predict, "labels": rows[predict]}
+        arrays = {"masked": masked, "predict": np.flatnonzero(predict), "labels": rows[predict]}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         counts = torch.tensor([float(predict.sum())], dtype=torch.float64)
         return MicroBatch(tensors, counts, examples.tolist(), len(examples), masked.size)
