@@ -68,7 +68,8 @@ class AlignmentObjective(Objective):
                 f"{encoder.source.directory}: W compares states of width {encoder.width} with embeddings of width "
                 f"{table.embedding_dim}; choose a loss with W0"
             )
-        self.model = encoder.model
+        # Without M the head stays out: it would be moved to the device, and with it the table that it shares.
+        self.model = encoder.model if "M" in losses else encoder.base
         self.names = tuple(losses)
         self.layer, self.pooling, self.temperature, self.negatives = layer, pooling, temperature, negatives
         self.detach_lookup, self.share_forward = detach_lookup, share_forward and "M" in losses
@@ -77,7 +78,7 @@ class AlignmentObjective(Objective):
         self.padding = int(encoder.tokenizer.pad_token_id)
         self.register_buffer("special_ids", encoder.special_ids, persistent=False)
         reached = encoder.depth if "M" in losses else layer
-        freeze_unreachable(self.model, reached, head="M" in losses)
+        freeze_unreachable(encoder.model, reached, head="M" in losses)
 
     def forward(self, batch: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
         """The losses, each a weighted sum over its items.

@@ -170,7 +170,9 @@ def test_masked_lm_gradients_sum_the_inputs_and_the_tied_decoders_part(encoder: 
         parts, count = [], 0
         for batch in pair_batches(loss, block):
             logits = naive.model(input_ids=batch["masked"], attention_mask=(batch["masked"] != 1).long()).logits
-            parts.append(functional.cross_entropy(logits.flatten(0, 1)[batch["predict"]], batch["labels"], reduction="sum"))
+            parts.append(
+                functional.cross_entropy(logits.flatten(0, 1)[batch["predict"]], batch["labels"], reduction="sum")
+            )
             count += len(batch["labels"])
         values.append(torch.stack(parts).sum() / count)
     assert_products(products, "M", naive.gradients(values))

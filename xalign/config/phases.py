@@ -51,6 +51,12 @@ class TrainingOptions(RunOptions):
     gradient_checkpointing: bool = option(
         False, "keep no activations inside layers: less memory, a third more work", kind="execution"
     )
+    vocabulary: str = option(
+        "used",
+        "embeddings that S and tasks train: the rows that the data use, or the whole table, for the same result",
+        choices=("used", "whole"),
+        kind="execution",
+    )
     save_every: int = option(500, "steps between checkpoints", kind="execution", low=1)
     workers: int | None = option(
         None, "processes that prepare batches; None = 2 beside a GPU, else 0", kind="execution", low=0

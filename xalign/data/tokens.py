@@ -37,6 +37,11 @@ class TokenStore(Sequence[np.ndarray]):
         self._offsets = offsets
         self.lengths: np.ndarray = np.diff(offsets)  # (texts,), in tokens
 
+    @property
+    def ids(self) -> np.ndarray:
+        """The ids of all texts, one after the other: (tokens,) int32."""
+        return self._ids
+
     def __len__(self) -> int:
         return len(self.lengths)
 

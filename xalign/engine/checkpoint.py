@@ -129,8 +129,11 @@ def load(folder: Path, accelerator: Accelerator, objective: nn.Module, model: An
     parameters = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     try:
         saved = load_file(folder / MODEL)
-        if saved.keys() != parameters.keys():
-            raise XalignError(f"{folder}: holds the parameters of another model; start anew with --overwrite")
+        if {name: p.shape for name, p in saved.items()} != {name: p.shape for name, p in parameters.items()}:
+            raise XalignError(
+                f"{folder}: holds the parameters of another model, or of another choice of vocabulary; "
+                f"resume as it was begun, or start anew with --overwrite"
+            )
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(saved[name])

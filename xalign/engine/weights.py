@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from xalign.engine.launch import zero_stage
+from xalign.used_vocabulary import with_whole_table
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -16,10 +17,12 @@ def full_precision(module: nn.Module, accelerator: Accelerator) -> dict[str, Ten
     """The state dict of `module` in fp32, or None where the module itself already holds it.
 
     Under DeepSpeed the module holds rounded or partitioned weights; the fp32 masters live in the optimizer's
-    partitions. Every process must call this.
+    partitions. Rows of the embedding table that were left out are put back. Every process must call this.
     """
-    if zero_stage(accelerator) is None:
-        return None
+    return with_whole_table(module, _masters(module) if zero_stage(accelerator) is not None else None)
+
+
+def _masters(module: nn.Module) -> dict[str, Tensor]:
     from deepspeed.runtime.zero import GatheredParameters
     from deepspeed.utils import safe_get_full_fp32_param
 

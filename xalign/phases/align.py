@@ -37,6 +37,7 @@ from xalign.phases.inputs import describe_inputs, open_data
 from xalign.runs import Inputs, Run, RunResult, completed, open_run, run_key
 from xalign.storage import replacing_directory
 from xalign.tracking import following
+from xalign.used_vocabulary import keep_used_rows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -117,6 +118,10 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
     encoder = load_encoder(source, dropout=config.dropout)
     encoder.set_execution(compiled=config.compile, checkpointed=config.gradient_checkpointing)
     losses = active_losses(config.loss)
+    sides = corpus.train.source, corpus.train.target, corpus.held_out.source, corpus.held_out.target
+    first, second, *held_out = stores = [tokenize_cached(texts, encoder.tokenizer) for texts in sides]
+    if config.vocabulary == "used" and losses == "S":
+        keep_used_rows(encoder, (store.ids for store in stores))
     objective = AlignmentObjective(
         encoder, losses, layer=resolve_layer(config.layer, encoder.depth), pooling=config.pooling,
         temperature=config.temperature, negatives=config.negatives, detach_lookup=config.detach_lookup,
@@ -129,8 +134,6 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
         encoder.effective_length(config.max_length),
         encoder.effective_length(2 * config.max_length),
     )
-    sides = corpus.train.source, corpus.train.target, corpus.held_out.source, corpus.held_out.target
-    first, second, *held_out = (tokenize_cached(texts, encoder.tokenizer) for texts in sides)
     order = BatchOrder(
         np.maximum(first.lengths, second.lengths), config.batch_size,
         seed=config.seed, bucket_batches=config.bucket_batches,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from xalign.encoder import Encoder, base_of, freeze_unreachable
+from xalign.encoder import Encoder, freeze_unreachable
 from xalign.engine.flops import encoder_flops
 from xalign.engine.training import Objective
 from xalign.hidden_states import content_mask, hidden_state, pool
@@ -26,14 +26,14 @@ class Reader(nn.Module):
 
     def __init__(self, encoder: Encoder, *, pooling: str = "mean", frozen: bool) -> None:
         super().__init__()
-        self.model: PreTrainedModel = encoder.model
+        self.model: PreTrainedModel = encoder.base
         self.special_ids: Tensor
         self.pooling, self.frozen = pooling, frozen
         self.depth, self.width, self.padding = encoder.depth, encoder.width, int(encoder.tokenizer.pad_token_id)
         self.register_buffer("special_ids", encoder.special_ids, persistent=False)
-        freeze_unreachable(self.model, self.depth, head=False)
+        freeze_unreachable(encoder.model, self.depth, head=False)
         if frozen:
-            self.model.requires_grad_(False)
+            encoder.model.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Reader:
         """Switch to training mode, unless frozen."""
@@ -44,7 +44,7 @@ class Reader(nn.Module):
         """Vectors of the units of a batch made by `xalign.tasks.batches.input_tensors`: (n, d), in fp32."""
         ids = batch["input_ids"]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            states = hidden_state(base_of(self.model), ids, ids != self.padding, self.depth)  # (R, L, d)
+            states = hidden_state(self.model, ids, ids != self.padding, self.depth)  # (R, L, d)
             if "places" in batch:
                 return states[batch["rows"], batch["places"]].float()
             return pool(states, content_mask(ids, self.special_ids), self.pooling)

@@ -7,6 +7,7 @@ the frozen encoder in the loop.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from xalign.tasks.examples import Examples
 from xalign.tasks.finetuned import Head, encoder_directory, head_file, write_head
 from xalign.tasks.objective import Reader, TaskObjective, new_head
 from xalign.tasks.predict import predict, predict_stored
+from xalign.used_vocabulary import keep_used_rows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -79,6 +81,8 @@ def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Feature
     encoder = load_encoder(setting.source, dropout=config.dropout) if full else setting.encoder
     if full:
         encoder.set_execution(compiled=config.compile, checkpointed=config.gradient_checkpointing)
+        if config.vocabulary == "used":
+            keep_used_rows(encoder, chain(setting.train.inputs, setting.dev.inputs))
     reader = Reader(encoder, pooling=config.pooling, frozen=not full)
     head = new_head(encoder.width, len(task.labels), seed)
     objective = TaskObjective(head, reader if features is None else None, dropout=config.dropout or 0.0)
