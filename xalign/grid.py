@@ -28,7 +28,7 @@ from xalign.naming import (
     retrieve_name,
     transfer_name,
 )
-from xalign.runs import state_of
+from xalign.runs import ARCHIVE, state_of
 from xalign.storage import read_json
 
 TARGETS = {
@@ -253,8 +253,11 @@ class Grid:
         return [*lines, ", ".join(f"{count} {state}" for state, count in counts.items())]
 
     def run(self, target: str, **options: Any) -> None:
-        """Make what is missing; see `xalign.grid_runner.run_jobs`."""
+        """Make what is missing; see `xalign.grid_runner.run_jobs`. An archive stays as it is."""
         from xalign.grid_runner import run_jobs
 
+        if (self.runs / ARCHIVE).is_file():
+            print(f"{self.runs}: an archive of records without models; nothing is run", flush=True)
+            return
         find_model(self.model)  # a model that cannot be had is one error, not one for each run
         run_jobs(self, self.jobs(target), **options)

@@ -22,6 +22,7 @@ from xalign.provenance import circumstances
 from xalign.storage import digest_json, locked, read_json, remove_partials, write_json, write_text
 
 ARTIFACTS = "mlartifacts"  # where MLflow keeps its copies, beside the runs
+ARCHIVE = "archive.json"  # marks a directory of records whose models were left behind
 METHOD_VERSION = 1  # raised by hand when the same options would give other numbers
 
 

@@ -6,6 +6,7 @@ of the paper (116 transfer runs) takes tens of megabytes.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from xalign.storage import read_json
 UNALIGNED = "S0W0M0"
 MEASURES = ("accuracy_first_nonblank", "macro_f1", "probe_accuracy")
 ROUNDING = 1e-3
+OUTCOMES, PACKED_OUTCOMES = "outcomes.jsonl", "outcomes.jsonl.gz"
 
 # Maps a tuple of sentence ids to the one copy of it that is kept.
 KnownIds = dict[tuple[str, ...], tuple[str, ...]]
@@ -158,7 +160,8 @@ def read_record(directory: Path, run: dict[str, Any], known_ids: KnownIds) -> Tr
     """
     lineage = run["lineage"]
     result = read_json(directory / "result.json")
-    seeds, outcomes = read_outcomes(directory / "outcomes.jsonl", known_ids)
+    packed = directory / PACKED_OUTCOMES
+    seeds, outcomes = read_outcomes(packed if packed.is_file() else directory / OUTCOMES, known_ids)
     for language, language_outcomes in outcomes.items():
         stored = result.get("accuracy", {}).get(language, {})
         for seed, accuracy in zip(seeds, language_outcomes.accuracy, strict=True):
@@ -197,7 +200,7 @@ def read_outcomes(path: Path, known_ids: KnownIds) -> tuple[tuple[int, ...], dic
     """
     counts: dict[str, dict[int, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
     try:
-        with path.open(encoding="utf-8") as stream:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, start=1):
                 try:
                     row = json.loads(line)
@@ -209,6 +212,8 @@ def read_outcomes(path: Path, known_ids: KnownIds) -> tuple[tuple[int, ...], dic
                     valid = False
                 if not valid:
                     raise XalignError(f"{path}:{number}: not a new outcome; run it again with --overwrite")
+    except (gzip.BadGzipFile, EOFError):
+        raise XalignError(f"{path}: damaged; make the archive again") from None
     except FileNotFoundError:
         raise XalignError(f"{path}: missing beside a result.json; run it again with --overwrite") from None
     seeds = tuple(sorted({seed for by_seed in counts.values() for seed in by_seed}))

@@ -12,7 +12,7 @@ from xalign.report.figures import styled, to_png, to_svg
 from xalign.report.lineage import read_run
 from xalign.report.page import FOLDER, PAGE, Missing, Section, page
 from xalign.report.render import Report, render
-from xalign.runs import find_runs
+from xalign.runs import ARCHIVE, find_runs
 from xalign.storage import locked, write_bytes, write_text
 
 
@@ -47,9 +47,9 @@ def write_report(name: str, runs: Path, *, step: int | None = None, tracking: st
 
 
 def keep(report: Report, runs: Path, *, tracking: str = "none") -> Report:
-    """Leave a finished report below ``runs/report``, and in MLflow unless `tracking` is ``none``; returns it."""
+    """Leave a finished report below ``runs/report``, and in MLflow unless it is off or `runs` an archive."""
     files = write_files(report, runs)
-    if tracking != "none":
+    if tracking != "none" and not (runs / ARCHIVE).is_file():
         mirror_report(runs, files)
     return report
 
@@ -88,7 +88,7 @@ def write_all(runs: Path, *, step: int | None = None, tracking: str = "none") ->
     sections = [Section(name, REPORTS[name], report) for name, report in made.items()]
     gaps = [Missing(name, REPORTS[name], why) for name, why in (missing | refused).items()]
     write_text(place, page(runs, sections, gaps, step=step))
-    if tracking != "none":
+    if tracking != "none" and not (runs / ARCHIVE).is_file():
         mirror_report(runs, [*files, place])
     return AllReports(place, made, missing, refused)
 
