@@ -31,7 +31,7 @@ from xalign.phases.inputs import describe_inputs, open_data
 from xalign.runs import Run, RunResult, completed, open_run, run_key
 from xalign.storage import write_text
 from xalign.tasks import Task, make_task
-from xalign.tasks.examples import Examples, capped
+from xalign.tasks.examples import Examples, capped, joined
 from xalign.tasks.finetuned import PROBE, Finetuned, read_finetuned
 from xalign.tasks.objective import Reader
 from xalign.tasks.predict import predict
@@ -125,8 +125,10 @@ def _evaluate(
         weights, biases = (
             torch.stack([getattr(model.heads[name], part) for name in heads]) for part in ("weight", "bias")
         )
-        for code, tested in examples.items():
-            found = predict(reader, tested, weights, biases, task.positions, encoding)  # (P, H, U)
+        # All languages in one stream: batches are full, and of similar length, whatever the language.
+        every = predict(reader, joined(list(examples.values())), weights, biases, task.positions, encoding)
+        ends = np.cumsum([len(tested.labels) for tested in examples.values()])
+        for (code, tested), found in zip(examples.items(), np.split(every, ends[:-1], axis=2), strict=True):
             for row, name in enumerate(heads):
                 by_position = dict(zip(task.positions, found[:, row], strict=True))
                 _score(values, task, code, name, by_position, tested)

@@ -75,6 +75,26 @@ def capped(sentences: Sequence[Sentence], most: int | None) -> list[Sentence]:
     return [sentences[index] for index in chosen]
 
 
+def joined(parts: Sequence[Examples]) -> Examples:
+    """The examples of several languages as one, part after part: batches of it are full whatever the language."""
+
+    def starts(name: str, last: list[int]) -> np.ndarray:
+        shifts = np.cumsum([0, *last])
+        return np.concatenate([[0], *(getattr(p, name)[1:] + shift for p, shift in zip(parts, shifts, strict=False))])
+
+    inputs = [len(part.inputs) for part in parts]
+    shifts = np.cumsum([0, *inputs])
+    return Examples(
+        ids=[id_ for part in parts for id_ in part.ids],
+        inputs=[row for part in parts for row in part.inputs],
+        input_starts=starts("input_starts", inputs),
+        unit_starts=starts("unit_starts", [len(part.labels) for part in parts]),
+        unit_inputs=np.concatenate([p.unit_inputs + shift for p, shift in zip(parts, shifts, strict=False)]),
+        labels=np.concatenate([part.labels for part in parts]),
+        positions={name: np.concatenate([part.positions[name] for part in parts]) for name in parts[0].positions},
+    )
+
+
 def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Concatenate ``arange(start, start + length)``: indices of the rows that several sentences own."""
     ends = np.cumsum(lengths)
