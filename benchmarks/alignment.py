@@ -2,10 +2,10 @@
 
     python benchmarks/alignment.py [--model mini] [--data DIR] [--pair de-en] [--steps 100] [--rounds 3]
 
-Both sides train the same encoder on the same pairs in batches of 32, at most 128 tokens, AdamW, fp32, with in-batch
-negatives of both languages. *Theirs* is `SentenceTransformerTrainer` with `MultipleNegativesRankingLoss` at its
-defaults. *Ours* runs once with S on the last layer, the same work, and once on layer 2/3, as the paper has it. Loading
-is no part of either side.
+Both sides train the same encoder on the same pairs in batches of 32, at most 128 tokens, AdamW, fp32 (bf16 on a GPU),
+with in-batch negatives of both languages. *Theirs* is `SentenceTransformerTrainer` with `MultipleNegativesRankingLoss`
+at its defaults. *Ours* runs once with S on the last layer, the same work, and once on layer 2/3, as the paper has it.
+Loading is no part of either side.
 """
 
 from __future__ import annotations
@@ -14,66 +14,59 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import contrastive_trainer
 import torch
 from comparison import compare, write
-from datasets import Dataset
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers import losses as sentence_losses
-from sentence_transformers import models as modules
-from trainer_clock import Clock
 
 from xalign.config import AlignConfig
 from xalign.data.parallel import load_pairs
-from xalign.model_source import find_model
 from xalign.phases.align import align
 from xalign.phases.inputs import open_data
 
 BATCH, LENGTH, WARM_UP = 32, 128, 10
 
 
-def ours(given: argparse.Namespace, layer: str) -> float:
-    """Pairs a second of ``xalign align``, from the metrics of its steps."""
+def step_lines(given: argparse.Namespace, **options: Any) -> list[dict[str, float]]:
+    """What ``xalign align`` writes for each step after the first few."""
+    common: dict[str, Any] = {
+        "pair": given.pair, "loss": "S1W0M0", "model": given.model, "data": given.data, "batch_size": BATCH,
+        "steps": given.steps + WARM_UP, "max_length": LENGTH, "held_out": 200, "eval_every": 10**6, "eval_pairs": 2,
+        "keep_steps": (), "save_every": 10**6, "tracking": "none", "quiet": True,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "run"
-        align(
-            AlignConfig(
-                pair=given.pair, loss="S1W0M0", model=given.model, data=given.data, output=str(output), layer=layer,
-                steps=given.steps + WARM_UP, batch_size=BATCH, max_length=LENGTH, held_out=200, eval_every=10**6,
-                eval_pairs=2, keep_steps=(), tracking="none", quiet=True,
-            )
-        )  # fmt: skip
+        align(AlignConfig(output=str(output), **(common | options)))
         entries = map(json.loads, (output / "metrics.jsonl").read_text().splitlines())
-        lines = [entry for entry in entries if "pairs_per_second" in entry]
-    seconds = sum(BATCH / line["pairs_per_second"] for line in lines[WARM_UP:])
-    return BATCH * len(lines[WARM_UP:]) / seconds
+        return [entry for entry in entries if "pairs_per_second" in entry][WARM_UP:]
 
 
-def theirs(given: argparse.Namespace, pairs: Dataset) -> float:
-    """Pairs a second of the sentence-transformers trainer."""
-    directory = str(find_model(given.model).directory)
-    model = SentenceTransformer(
-        modules=[modules.Transformer(directory, max_seq_length=LENGTH), modules.Pooling(_width(directory))],
-        device="cuda" if torch.cuda.is_available() else "cpu",
-    )
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = SentenceTransformerTrainingArguments(
-            output_dir=folder, max_steps=given.steps + WARM_UP, per_device_train_batch_size=BATCH, report_to="none",
-            save_strategy="no", logging_strategy="no", disable_tqdm=True, learning_rate=2e-5,
-            use_cpu=not torch.cuda.is_available(),
-        )  # fmt: skip
-        loss = sentence_losses.MultipleNegativesRankingLoss(model)
-        SentenceTransformerTrainer(
-            model=model, args=arguments, train_dataset=pairs, loss=loss, callbacks=[clock]
-        ).train()
-    return BATCH * given.steps / (clock.ends[-1] - clock.ends[WARM_UP - 1])
+def ours(given: argparse.Namespace, layer: str) -> float:
+    """Pairs a second of ``xalign align``, from the metrics of its steps."""
+    lines = step_lines(given, layer=layer)
+    return len(lines) / sum(1 / line["pairs_per_second"] for line in lines)
 
 
-def _width(directory: str) -> int:
-    from transformers import AutoConfig
+def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Both sides in turns, on the same layers and on the paper's."""
+    corpus = load_pairs(open_data(given.data), given.pair, max_pairs=None, held_out=200).train
+    pairs = [{"anchor": a, "positive": b} for a, b in zip(corpus.source, corpus.target, strict=True)]
 
-    return int(AutoConfig.from_pretrained(directory).hidden_size)
+    def theirs() -> float:
+        return contrastive_trainer.pairs_per_second(
+            given.model, pairs, batch=BATCH, length=LENGTH, steps=given.steps, warm_up=WARM_UP
+        )
+
+    what = f"alignment with S, pairs/s against {contrastive_trainer.name()}: {given.pair}, {Path(given.model).name}"
+    return [
+        compare(
+            f"{what}, {name}", lambda layer=layer: ours(given, layer), theirs,
+            goal=1.5 if not torch.cuda.is_available() else 2.0, ratio="ours / theirs", rounds=given.rounds,
+            warm_up=False,
+        )
+        for name, layer in (("the same layers", "1/1"), ("S on layer 2/3", "2/3"))
+    ]  # fmt: skip
 
 
 def main() -> None:
@@ -84,19 +77,7 @@ def main() -> None:
     parser.add_argument("--pair", default="de-en")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    corpus = load_pairs(open_data(given.data), given.pair, max_pairs=None, held_out=200).train
-    pairs = Dataset.from_dict({"anchor": list(corpus.source), "positive": list(corpus.target)})
-    what = f"alignment with S, pairs/s: {given.pair}, {Path(given.model).name}"
-    entries = [
-        compare(
-            f"{what}, {name}", lambda layer=layer: ours(given, layer), lambda: theirs(given, pairs),
-            goal=1.5 if not torch.cuda.is_available() else 2.0, ratio="ours / theirs", rounds=given.rounds,
-            warm_up=False,
-        )
-        for name, layer in (("the same layers", "1/1"), ("S on layer 2/3", "2/3"))
-    ]  # fmt: skip
-    write("alignment", entries)
+    write("alignment", measure(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from comparison import compare, wall_seconds, write
@@ -69,6 +70,17 @@ def theirs(given: argparse.Namespace) -> None:
             optimizer.zero_grad()
 
 
+def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Both sides in turns."""
+    entry = compare(
+        f"linear mode, {given.task}, 3 seeds × 15 epochs, seconds: {given.sentences} sentences, "
+        f"{Path(given.model).name}",
+        lambda: wall_seconds(lambda: ours(given)), lambda: wall_seconds(lambda: theirs(given)),
+        goal=30.0, ratio="theirs / ours", rounds=given.rounds, warm_up=False,
+    )  # fmt: skip
+    return [entry]
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,14 +89,7 @@ def main() -> None:
     parser.add_argument("--task", default="topic", choices=("pos", "topic"))
     parser.add_argument("--sentences", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=2)
-    given = parser.parse_args()
-    entry = compare(
-        f"linear mode, {given.task}, 3 seeds × 15 epochs, seconds: {given.sentences} sentences, "
-        f"{Path(given.model).name}",
-        lambda: wall_seconds(lambda: ours(given)), lambda: wall_seconds(lambda: theirs(given)),
-        goal=30.0, ratio="theirs / ours", rounds=given.rounds, warm_up=False,
-    )  # fmt: skip
-    write("linear", [entry])
+    write("linear", measure(parser.parse_args()))
 
 
 if __name__ == "__main__":

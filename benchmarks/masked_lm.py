@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from comparison import compare, peak_memory, wall_seconds, write
-from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+from transformers import XLMRobertaForMaskedLM
+from xlmr import ENTRIES, configuration
 
 from xalign.hidden_states import hidden_state
 from xalign.masked_lm_head import masked_lm_head
 
-ENTRIES, MASKED, PADDING = 250_002, 0.15, 1
+MASKED, PADDING = 0.15, 1
 Sizes = tuple[int, int, int]
 
 
@@ -27,12 +30,8 @@ def setting(sizes: Sizes) -> tuple[XLMRobertaForMaskedLM, torch.optim.AdamW, tor
     """Model, optimizer with its state, ids and labels (-100 where nothing is predicted)."""
     width, sentences, tokens = sizes
     torch.manual_seed(0)
-    config = XLMRobertaConfig(
-        vocab_size=ENTRIES, hidden_size=width, num_hidden_layers=12, num_attention_heads=max(1, width // 64),
-        intermediate_size=4 * width, max_position_embeddings=tokens + 2, type_vocab_size=1, pad_token_id=PADDING,
-    )  # fmt: skip
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = XLMRobertaForMaskedLM(config).to(device).train()
+    model = XLMRobertaForMaskedLM(configuration(width=width, positions=tokens + 2)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -42,12 +41,19 @@ def setting(sizes: Sizes) -> tuple[XLMRobertaForMaskedLM, torch.optim.AdamW, tor
     return model, optimizer, ids, labels
 
 
+def autocast() -> AbstractContextManager[object]:
+    """bf16 on a GPU, for both sides."""
+    return torch.autocast("cuda", torch.bfloat16) if torch.cuda.is_available() else nullcontext()
+
+
 def theirs(sizes: Sizes) -> Callable[[], object]:
     """A step of a plain loop."""
     model, optimizer, ids, labels = setting(sizes)
 
     def step() -> None:
-        model(input_ids=ids, labels=labels).loss.backward()
+        with autocast():
+            loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
 
@@ -57,23 +63,22 @@ def theirs(sizes: Sizes) -> Callable[[], object]:
 def ours(sizes: Sizes) -> Callable[[], object]:
     """The same step with the vocabulary at the predicted positions only."""
     model, optimizer, ids, labels = setting(sizes)
-    chosen = labels != -100
+    chosen = (labels != -100).flatten().nonzero().flatten()
+    targets = labels.flatten()[chosen]
 
     def step() -> None:
-        states = hidden_state(model.roberta, ids, ids != PADDING, model.config.num_hidden_layers)
-        masked_lm_head(model).losses(states[chosen], labels[chosen]).mean().backward()
+        with autocast():
+            states = hidden_state(model.roberta, ids, ids != PADDING, model.config.num_hidden_layers)
+            loss = masked_lm_head(model).losses(states.flatten(0, 1)[chosen], targets).mean()
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
 
     return step
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("width", 128), ("sentences", 32), ("tokens", 64), ("rounds", 3)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    given = parser.parse_args()
+def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Memory, each side in a process of its own, then both sides in turns."""
     sizes = given.width, given.sentences, given.tokens
     what = f"{given.sentences} × {given.tokens} tokens, 12 × {given.width}, vocabulary {ENTRIES:,}"
     memory = compare(
@@ -86,7 +91,15 @@ def main() -> None:
         f"masked-LM step, seconds: {what}", lambda: wall_seconds(mine), lambda: wall_seconds(plain),
         goal=2.0, ratio="theirs / ours", rounds=given.rounds,
     )  # fmt: skip
-    write("masked_lm", [speed, memory])
+    return [speed, memory]
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in (("width", 128), ("sentences", 32), ("tokens", 64), ("rounds", 3)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    write("masked_lm", measure(parser.parse_args()))
 
 
 if __name__ == "__main__":

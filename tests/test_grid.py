@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
+import psutil
 import pytest
-from launching import environment
+from launching import environment, start
 from tiny import tiny_data, tiny_encoder
 
 from xalign.__main__ import run
 from xalign.errors import UsageError, XalignError
 from xalign.grid import Grid
-from xalign.grid_runner import _begin_worker
+from xalign.grid_workers import begin_worker
 from xalign.storage import read_json, write_json
 
 MATRIX = ["grid.losses=S1W0M0,S0W0M1", "grid.tasks=topic,pos", "grid.modes=linear", "transfer.languages=deu,eng"]
@@ -207,6 +210,31 @@ def test_two_workers_find_what_one_process_finds(words: list[str], finished: Pat
             assert ours["accuracy"][language] == pytest.approx(accuracy, abs=0.05)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_a_grid_that_is_stopped_and_what_was_reached_is_saved(
+    number: signal.Signals, words: list[str], tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    long = ["--set", "align.steps=100000", "--set", "align.save_every=100000", "--set", "align.max_pairs=100"]
+    head = start("grid", "run", "align", *words, *long, "--runs", runs, "--workers", "2", "--tracking", "none")
+    metrics = [runs / "align" / "de-en" / loss / "metrics.jsonl" for loss in ("S1W0M0", "S0W0M1")]
+    deadline = time.monotonic() + 120
+    while not all(path.is_file() and path.read_text().count("\n") > 3 for path in metrics):
+        assert head.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    workers = psutil.Process(head.pid).children(recursive=True)
+    head.send_signal(number)
+    _, errors = head.communicate(timeout=60)
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
+    for path in metrics:
+        [saved] = (path.parent / "checkpoints").iterdir()
+        assert saved.name.startswith("step-") and not (path.parent / "result.json").exists()
+    if number != signal.SIGKILL:
+        lines = errors.splitlines()
+        assert head.returncode == 1 and "run the grid again" in lines[-1] and "Traceback" not in errors
+
+
 def test_each_training_run_becomes_a_launch_of_its_own(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +288,7 @@ def test_workers_share_the_gpus_that_there_are(
                 each.setenv("CUDA_VISIBLE_DEVICES", visible)
             numbers: SimpleQueue[int] = SimpleQueue()
             numbers.put(number)
-            _begin_worker(numbers, 3)
+            begin_worker(numbers, 3)
             found.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     assert found == expected

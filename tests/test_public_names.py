@@ -26,5 +26,5 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
 
 
 def test_importing_a_phase_does_not_import_what_only_others_need() -> None:
-    optional = ("deepspeed", "mlflow", "datasets", "evaluate", "pandas")
+    optional = ("deepspeed", "mlflow", "datasets", "evaluate", "pandas", "rich", "typer", "matplotlib")
     assert imported_by("import xalign.phases.align", optional) == []

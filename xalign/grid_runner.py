@@ -6,8 +6,6 @@ MLflow's store: the head mirrors each run when it ends.
 
 from __future__ import annotations
 
-import concurrent.futures as futures
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -94,7 +92,9 @@ def run_jobs(
     elif workers == 1:
         _in_turn(todo, lambda job: execute(job.phase, _configuration(grid, job)), ended, failed)
     else:
-        _in_workers(grid, todo, workers, ended, failed)
+        from xalign.grid_workers import run_in_workers
+
+        run_in_workers(todo, workers, lambda job: (execute, job.phase, _configuration(grid, job)), ended, failed)
     if failed:
         first = next(iter(failed))
         raise XalignError(f"{len(failed)} of {len(jobs)} runs are not complete; the first is {first}: {failed[first]}")
@@ -151,57 +151,6 @@ def _in_turn(todo: list[Job], make: Execute, ended: Callable[[Job, str | None], 
             continue
         print(f"[{number}/{len(todo)}] {job.name}", flush=True)
         ended(job, make(job))
-
-
-def _in_workers(
-    grid: Grid, todo: list[Job], workers: int, ended: Callable[[Job, str | None], None], failed: dict[str, str]
-) -> None:
-    """Keep `workers` processes busy with jobs whose inputs exist; imports are paid once a process."""
-    waiting = list(todo)
-    running: dict[futures.Future[str | None], Job] = {}
-    pool = _pool(workers)
-    try:
-        while waiting or running:
-            unfinished = {job.name for job in waiting} | {job.name for job in running.values()}
-            for job in [job for job in waiting if job.needs in failed]:
-                failed[job.name] = f"needs {job.needs}, which failed"
-                waiting.remove(job)
-            for job in [job for job in waiting if job.needs is None or job.needs not in unfinished]:
-                if len(running) < workers:
-                    print(f"[{len(todo) - len(waiting) + 1}/{len(todo)}] {job.name}", flush=True)
-                    running[pool.submit(execute, job.phase, _configuration(grid, job))] = job
-                    waiting.remove(job)
-            for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
-                job = running.pop(future)
-                try:
-                    ended(job, future.result())
-                except futures.BrokenExecutor:
-                    ended(job, "its worker died (out of memory?); run the grid again to resume it")
-                    pool = _pool(workers)
-                except Exception as error:
-                    ended(job, f"{type(error).__name__}: {error}")
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _pool(workers: int) -> futures.ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    numbers = context.Queue()
-    for number in range(workers):
-        numbers.put(number)
-    return futures.ProcessPoolExecutor(workers, context, _begin_worker, (numbers, workers))
-
-
-def _begin_worker(numbers: Any, workers: int) -> None:
-    """Give each worker a GPU, which it shares where there are fewer, or its share of the cores."""
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-    number = numbers.get()
-    if devices:
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def _mirror(grid: Grid, job: Job, tracking: str) -> None:
