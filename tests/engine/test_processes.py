@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from launching import kill, run, start
+from launching import REPOSITORY, command, environment, kill, run, start
 from safetensors.torch import load_file
 from tiny import tiny_data, tiny_encoder
 
@@ -61,6 +62,29 @@ def test_ddp_on_two_processes_equals_one_process(inputs: list[str], alone: Path,
     recorded = environment_of(tmp_path / "ddp")
     assert (recorded["num_processes"], recorded["distributed_type"]) == (2, "MULTI_CPU")
     assert_same_run(alone, tmp_path / "ddp")
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_fp16_with_loss_scaling_learns_what_fp32_learns(
+    stage: int, inputs: list[str], alone: Path, tmp_path: Path
+) -> None:
+    words = [*inputs, "--precision", "fp16", "--output", tmp_path / "fp16"]
+    launcher = [*command(f"deepspeed_zero{stage}")[:-2], str(REPOSITORY / "tests" / "fp16_on_cpu.py")]
+    done = subprocess.run(
+        [*launcher, *map(str, words)], capture_output=True, text=True, cwd=REPOSITORY, env=environment(), timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    recorded = environment_of(tmp_path / "fp16")
+    assert (recorded["precision"], recorded["zero_stage"]) == ("fp16", stage)
+    lines = [
+        [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        for path in (alone, tmp_path / "fp16")
+    ]
+    losses = [[line["loss"] for line in part if "loss" in line] for part in lines]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-2)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-6)  # it really was fp16
+    weights = load_file(tmp_path / "fp16" / "encoder" / "model.safetensors")
+    assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights.values())
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
