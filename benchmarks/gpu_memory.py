@@ -42,16 +42,19 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
             formula = STATE_BYTES * PARAMETERS / 1e9
             peak = small + (32 - SMALL) * a_pair
             fitting = [max(0, int((room - CONTEXT_GB - small) / a_pair) + SMALL) for room in (16, 32)]
-            measure = f"peak GB of align {loss}, {name}, beside the formula for model states: XLM-R, 32 pairs of 128"
-            found.append(
-                {
-                    "measure": f"{measure}; largest batch for 16 and 32 GB: {fitting[0]} and {fitting[1]}",
-                    "ours": round(peak, 3), "theirs": round(formula, 3), "ratio": round(peak / formula, 3),
-                    "goal": 1.0, "higher_is_better": False, "spread": {"ratio": [round(peak / formula, 3)] * 2},
-                    "device": device(),
-                }
-            )  # fmt: skip
+            what = f"peak GB of align {loss}, {name}, beside the formula for model states: XLM-R, 32 pairs of 128"
+            batches = f"largest batch for 16 and 32 GB: {fitting[0]} and {fitting[1]}"
+            found.append(line(f"{what}; {batches}", peak, formula))
     return found
+
+
+def line(measure: str, peak: float, formula: float) -> dict[str, Any]:
+    """A measured peak beside what the formula says of model states."""
+    ratio = round(peak / formula, 3)
+    return {
+        "measure": measure, "ours": round(peak, 3), "theirs": round(formula, 3), "ratio": ratio, "goal": 1.0,
+        "higher_is_better": False, "spread": {"ratio": [ratio, ratio]}, "device": device(),
+    }  # fmt: skip
 
 
 def peak_gb(given: argparse.Namespace, loss: str, batch: int, options: dict[str, Any]) -> float:
