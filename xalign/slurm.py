@@ -43,10 +43,7 @@ class GridTask:
         Raises:
             RuntimeError: it failed, so that SLURM too calls the job failed.
         """
-        # SLURM signals all processes of a job; this one's signal is ours to translate.
-        self.child = subprocess.Popen(
-            self.command, preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN) and None
-        )
+        self.child = subprocess.Popen(self.command, preexec_fn=_ignore_warning)
         if code := self.child.wait():
             raise RuntimeError(f"ended with code {code}: {' '.join(self.command)}")
 
@@ -60,6 +57,11 @@ class GridTask:
                 # Not `wait`: the call that this signal interrupted holds its lock.
                 os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(GridTask(self.command))
+
+
+def _ignore_warning() -> None:
+    """SLURM signals all processes of a job; for a run its signal is translated, by `GridTask.checkpoint`."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def parse_options(texts: list[str]) -> dict[str, Any]:

@@ -28,14 +28,16 @@ class HeadsObjective(Objective):
 
     def __init__(self, heads: Sequence[nn.Linear], seeds: Sequence[int]) -> None:
         super().__init__()
-        self.heads = list(heads)
-        self.registered = nn.ModuleList(heads)
+        self.heads = nn.ModuleList(heads)
         self.names = tuple(f"seed{seed}" for seed in seeds)
         self.apart = tuple(({"seed": seed}, list(head.parameters())) for seed, head in zip(seeds, heads, strict=True))
 
     def stacked(self) -> tuple[Tensor, Tensor]:
         """Weights (S, labels, d) and biases (S, labels)."""
-        return torch.stack([head.weight for head in self.heads]), torch.stack([head.bias for head in self.heads])
+        weights, biases = (
+            torch.stack(tuple(head.get_parameter(part) for head in self.heads)) for part in ("weight", "bias")
+        )
+        return weights, biases
 
     def forward(self, batch: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of each head over its own batch: features (S, n, d), labels (S, n), weights (S,)."""
