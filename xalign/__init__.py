@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DistancesConfig,
         FinetuneConfig,
         GradientsConfig,
+        LangalignConfig,
         PretrainConfig,
         RetrieveConfig,
         TransferConfig,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from xalign.phases.distances import distances
     from xalign.phases.finetune import finetune
     from xalign.phases.gradients import gradients
+    from xalign.phases.langalign import langalign
     from xalign.phases.pretrain import pretrain
     from xalign.phases.retrieve import retrieve
     from xalign.phases.transfer import transfer
@@ -37,6 +39,7 @@ _HOMES = {
     "DistancesConfig": "xalign.config",
     "FinetuneConfig": "xalign.config",
     "GradientsConfig": "xalign.config",
+    "LangalignConfig": "xalign.config",
     "PretrainConfig": "xalign.config",
     "RetrieveConfig": "xalign.config",
     "TransferConfig": "xalign.config",
@@ -48,6 +51,7 @@ _HOMES = {
     "distances": "xalign.phases.distances",
     "finetune": "xalign.phases.finetune",
     "gradients": "xalign.phases.gradients",
+    "langalign": "xalign.phases.langalign",
     "pretrain": "xalign.phases.pretrain",
     "retrieve": "xalign.phases.retrieve",
     "transfer": "xalign.phases.transfer",
@@ -59,6 +63,7 @@ __all__ = [
     "DistancesConfig",
     "FinetuneConfig",
     "GradientsConfig",
+    "LangalignConfig",
     "PretrainConfig",
     "RetrieveConfig",
     "RunResult",
@@ -70,6 +75,7 @@ __all__ = [
     "distances",
     "finetune",
     "gradients",
+    "langalign",
     "pretrain",
     "retrieve",
     "transfer",

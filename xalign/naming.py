@@ -60,6 +60,11 @@ def calibrate_name(task: str, mode: str) -> str:
     return f"calibrate/{task}/{mode}"
 
 
+def langalign_name(task: str, pair: str, encoder: str) -> str:
+    """How a LangAlign run is called."""
+    return f"langalign/{task}/{pair}/{encoder}"
+
+
 def runs_directory(output: Path, name: str) -> Path:
     """The runs directory that `output` belongs to: the one above its name in a grid, else its parent."""
     parts = Path(name).parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import analyses, grid, phases, tools
+from xalign.cli import analyses, grid, methods, phases, tools
 
 app = typer.Typer(
     name="xalign",
@@ -21,6 +21,7 @@ app.command()(analyses.retrieve)
 app.command()(analyses.distances)
 app.command()(analyses.gradients)
 app.command()(analyses.calibrate)
+app.command()(methods.langalign)
 app.command()(grid.report)
 app.command()(grid.predict)
 app.command()(tools.doctor)

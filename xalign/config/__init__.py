@@ -2,6 +2,7 @@
 
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 from xalign.config.fields import Provenance, as_dict, identity
+from xalign.config.methods import LangalignConfig
 from xalign.config.phases import (
     LOSSES,
     MODES,
@@ -24,6 +25,7 @@ __all__ = [
     "FinetuneConfig",
     "GradientsConfig",
     "GridConfig",
+    "LangalignConfig",
     "PretrainConfig",
     "Provenance",
     "RetrieveConfig",

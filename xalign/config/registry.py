@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
+from xalign.config.methods import LangalignConfig
 from xalign.config.phases import AlignConfig, FinetuneConfig, GridConfig, PretrainConfig, TransferConfig
 
 PHASES: dict[str, type] = {
@@ -14,5 +15,6 @@ PHASES: dict[str, type] = {
     "distances": DistancesConfig,
     "gradients": GradientsConfig,
     "calibrate": CalibrateConfig,
+    "langalign": LangalignConfig,
     "grid": GridConfig,
 }

@@ -89,8 +89,8 @@ def train(
             common = _speed(objective, micro_batches, seconds, accelerator, training) | counters
             common["learning_rate"] = peaks[0] * schedule.factor(step)
             for line in lines:
-                finite = {name: value for name, value in line.items() if math.isfinite(value)}
-                run.log({"step": training.offset + done, **(training.labels or {}), **finite, **common})
+                kept = {k: v for k, v in line.items() if not isinstance(v, float) or math.isfinite(v)}
+                run.log({"step": training.offset + done, **(training.labels or {}), **kept, **common})
             shown.step(done, lines[0] | common)
             _after_step(run, accelerator, objective, model, optimizer, training, done, counters, stopping, shown)
             began = time.perf_counter()

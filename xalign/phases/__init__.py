@@ -7,7 +7,7 @@ from typing import Any
 
 from xalign.runs import RunResult
 
-NAMES = ("align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate")
+NAMES = ("align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign")
 
 
 def run_phase(phase: str, config: Any) -> RunResult:

@@ -7,6 +7,7 @@ clipping, so its head is the one that it would have become alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +27,13 @@ from xalign.tasks.training import Features, Setting
 class HeadsObjective(Objective):
     """One head a seed, and one loss a head."""
 
-    def __init__(self, heads: Sequence[nn.Linear], seeds: Sequence[int]) -> None:
+    def __init__(self, heads: Sequence[nn.Linear], seeds: Sequence[int], labels: dict[str, Any]) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
         self.names = tuple(f"seed{seed}" for seed in seeds)
-        self.apart = tuple(({"seed": seed}, list(head.parameters())) for seed, head in zip(seeds, heads, strict=True))
+        self.apart = tuple(
+            ({**labels, "seed": seed}, list(head.parameters())) for seed, head in zip(seeds, heads, strict=True)
+        )
 
     def stacked(self) -> tuple[Tensor, Tensor]:
         """Weights (S, labels, d) and biases (S, labels)."""
@@ -84,14 +87,34 @@ def _filled(rows: Tensor, length: int, value: float) -> Tensor:
 
 
 def train_heads(setting: Setting, seeds: Sequence[int], orders: Sequence[BatchOrder], features: Features) -> None:
-    """Train the heads of several seeds on stored features, and write them.
+    """Train the heads of several seeds as `fit_heads` does, and write them."""
+    for seed, head in fit_heads(setting, seeds, orders, features).items():
+        if setting.run.main:
+            write_head(head_file(setting.run.directory, seed), head)
+
+
+def fit_heads(
+    setting: Setting,
+    seeds: Sequence[int],
+    orders: Sequence[BatchOrder],
+    features: Features,
+    *,
+    offset: int = 0,
+    labels: dict[str, Any] | None = None,
+) -> dict[int, Head]:
+    """Train the heads of several seeds on stored features.
 
     Args:
         orders: which sentences form the batch of each step, for each seed.
+        offset: steps of earlier trainings in the same run.
+        labels: what its lines in ``metrics.jsonl`` say beside the seed.
+
+    Returns:
+        the heads by seed.
     """
     run, config, task, accelerator = setting.run, setting.config, setting.task, setting.accelerator
     heads = [new_head(setting.encoder.width, len(task.labels), seed) for seed in seeds]
-    objective = HeadsObjective(heads, seeds)
+    objective = HeadsObjective(heads, seeds, labels or {})
     batches = HeadsBatches(
         [
             TaskBatches(
@@ -116,12 +139,14 @@ def train_heads(setting: Setting, seeds: Sequence[int], orders: Sequence[BatchOr
         steps=config.epochs * steps, seed=seeds[0], title=f"{config.task} linear, {len(seeds)} seeds",
         item="sentences", warmup=config.warmup, clip=config.clip, accumulation=config.accumulation,
         save_every=config.save_every, eval_every=steps, workers=config.workers, quiet=config.quiet, validate=validate,
+        offset=offset,
     )  # fmt: skip
     groups = [
         {"params": list(objective.parameters()), "lr": config.head_learning_rate, "weight_decay": config.weight_decay}
     ]
     train(run, objective, groups, batches, training, accelerator)
-    if run.main:
-        for seed, head, scores in zip(seeds, heads, latest, strict=True):
-            state = head.state_dict()
-            write_head(head_file(run.directory, seed), Head(state["weight"], state["bias"], scores))
+    states = [head.state_dict() for head in heads]
+    return {
+        seed: Head(state["weight"], state["bias"], scores)
+        for seed, state, scores in zip(seeds, states, latest, strict=True)
+    }

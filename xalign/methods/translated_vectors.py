@@ -1,0 +1,71 @@
+"""Pairs of vectors of translations, as a task's head would see them: sentences, or words.
+
+A topic's vector is the pooled sentence. For POS it is that of pieces: in two translated sentences a piece of each that
+are nearest to one another (mutual argmax of the cosine, as SimAlign takes them; Jalili Sabet et al. 2020). Whole words
+would need a tokeniser for languages without spaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from xalign.analysis.vectors import Vectorizer
+from xalign.data.tokens import tokenize_cached
+from xalign.encoder import Encoder
+from xalign.engine.batch import pad
+from xalign.frozen_features import Encoding
+from xalign.hidden_states import content_mask, hidden_state
+from xalign.pair_batches import Layout
+
+
+def sentence_vectors(
+    encoder: Encoder, source: Sequence[str], target: Sequence[str], encoding: Encoding, *, pooling: str, length: int
+) -> tuple[Tensor, Tensor]:
+    """Pooled last-layer vectors of sentences and their translations: (n, d) each."""
+    vectorizer = Vectorizer(encoder, encoding, pooling=pooling, max_length=length)
+    first, second = (torch.from_numpy(vectorizer.compute(side, [encoder.depth])[0]) for side in (source, target))
+    return first, second
+
+
+def word_vectors(
+    encoder: Encoder, source: Sequence[str], target: Sequence[str], encoding: Encoding, *, length: int
+) -> tuple[Tensor, Tensor]:
+    """Last-layer states of pieces that are each other's nearest in translated sentences: (m, d) each."""
+    room = encoder.effective_length(length)
+    layout = Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, room, room)
+    stores = [tokenize_cached(list(side), encoder.tokenizer) for side in (source, target)]
+    found: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(source), encoding.batch_size):
+        rows = range(start, min(start + encoding.batch_size, len(source)))
+        sides = [
+            _states(encoder, [layout.sentence(store[i]) for i in rows], layout.padding, encoding) for store in stores
+        ]
+        found += [mutually_nearest(first, second) for first, second in zip(*sides, strict=True)]
+    empty = torch.empty(0, encoder.width)
+    first, second = (torch.cat([empty, *(pair[side] for pair in found)]) for side in (0, 1))
+    return first, second
+
+
+def _states(encoder: Encoder, rows: list[np.ndarray], padding: int, encoding: Encoding) -> list[Tensor]:
+    """States of each sentence's content pieces: (pieces, d)."""
+    ids = torch.from_numpy(pad(rows, padding)).to(encoding.device)
+    with torch.inference_mode(), encoding.autocast():
+        states = hidden_state(encoder.base, ids, ids != padding, encoder.depth).float()
+    content = content_mask(ids, encoder.special_ids)
+    return [state[kept].cpu() for state, kept in zip(states, content, strict=True)]
+
+
+def mutually_nearest(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of (n, d) and (m, d) that are each other's nearest by cosine: (k, d) each."""
+    if not len(first) or not len(second):
+        return first[:0], second[:0]
+    cosines = functional.normalize(first, dim=-1) @ functional.normalize(second, dim=-1).T
+    there, back = cosines.argmax(dim=1), cosines.argmax(dim=0)
+    rows = torch.arange(len(first))
+    chosen = rows[back[there] == rows]
+    return first[chosen], second[there[chosen]]
