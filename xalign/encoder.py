@@ -72,7 +72,10 @@ class Encoder:
             UsageError: compiled without a C++ compiler, or for an architecture whose layers are not known.
         """
         if checkpointed:
-            self.model.activation_checkpointing_enable({"use_reentrant": False})
+            # It was renamed between transformers 5.17 and 5.23.
+            names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+            enable = next(getattr(self.model, name) for name in names if hasattr(self.model, name))
+            enable({"use_reentrant": False})
         if not compiled:
             return
         if not torch.cuda.is_available() and shutil.which(os.environ.get("CXX", "g++")) is None:
