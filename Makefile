@@ -80,7 +80,7 @@ test: $(INSTALLED) ## the test suite
 	$(BIN)/python -m pytest
 
 bench: $(INSTALLED) ## measure ratios against what people use today, one line after the other, and draw them
-	for name in alignment masked_lm linear finetuning retrieval gradients figure; do \
+	for name in alignment vocabulary masked_lm linear finetuning retrieval gradients figure; do \
 	  $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 lint: $(INSTALLED) ## style and types
