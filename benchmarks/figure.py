@@ -18,6 +18,9 @@ import matplotlib.pyplot as plt
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # Okabe and Ito: told apart by colour-blind readers
 
 
+TICKS = (1, 2, 5, 10, 20, 50)
+
+
 def advantage(entry: dict[str, Any], value: float) -> float:
     """How many times better ours is: costs are turned round."""
     return value if entry["higher_is_better"] else 1 / value
@@ -25,7 +28,8 @@ def advantage(entry: dict[str, Any], value: float) -> float:
 
 def main() -> None:
     """Draw."""
-    every = [entry for path in sorted(RESULTS.glob("*.json")) for entry in read_json(path)]
+    files = [path for path in sorted(RESULTS.glob("*.json")) if "rehearsal" not in path.name]
+    every = [entry for path in files for entry in read_json(path)]
     entries = [entry for entry in every if not entry["measure"].startswith("peak GB")]  # a table, not a race
     figure, axes = plt.subplots(figsize=(9, 1.2 + 0.62 * len(entries)), layout="constrained")
     for row, entry in enumerate(reversed(entries)):
@@ -38,7 +42,9 @@ def main() -> None:
         axes.annotate(f"{ratio:.2g} ×", (ratio, row), (0, 7), textcoords="offset points", ha="center", color=colour)
     axes.axvline(1, color=GREY, linewidth=0.8)
     axes.set_xscale("log")
-    axes.set_xlabel("times better than the other side; grey bars are goals, lines the spread over rounds")
+    axes.set_xticks(TICKS, [f"{tick:g} ×" for tick in TICKS])
+    axes.minorticks_off()
+    axes.set_xlabel("times better than the other side\ngrey bars: goals; lines: spread over rounds")
     axes.set_yticks(range(len(entries)), [_label(entry) for entry in reversed(entries)], fontsize=8)
     axes.set_ylim(-0.6, len(entries) - 0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)

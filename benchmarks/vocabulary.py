@@ -3,8 +3,9 @@
     python benchmarks/vocabulary.py [--width 128] [--data DIR] [--steps 20] [--rounds 2]
 
 Both sides are ``xalign align`` on the same sentences of OPUS's lengths in batches of 32, on the last of 12 layers; the
-weights that they leave are the same. *Theirs* is ``--set vocabulary=whole``, which is what every other trainer does. What it saves is memory first (see
-`memory.py`), and time where the optimizer's share of a step is large: on GPUs, in small batches.
+weights that they leave are the same. *Theirs* is ``--set vocabulary=whole``, which is what every other trainer does.
+What it saves is memory first (see `memory.py`), and time where the optimizer's share of a step is large: on GPUs, in
+small batches.
 """
 
 from __future__ import annotations
