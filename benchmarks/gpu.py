@@ -1,4 +1,4 @@
-"""Everything that only a GPU can tell, in one command of at most ten minutes: ratios, MFU, memory, the paper's grid.
+"""Everything that only a GPU can tell, in one command: ratios, MFU, memory, the paper's grid.
 
     python benchmarks/gpu.py [--minutes 10] [--data DIR] [--tokenizer MODEL] [--tiny]
 

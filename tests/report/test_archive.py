@@ -43,6 +43,22 @@ def test_it_is_small_and_names_no_directory_of_the_machine(tmp_path: Path) -> No
     assert any(json.loads(path.read_text())["upstream"] for path in files if path.name == "run.json")
 
 
+def test_a_path_that_leads_elsewhere_keeps_its_last_part_alone(tmp_path: Path) -> None:
+    write_transfer(tmp_path / "runs", "pos", "full")
+    [record] = [path for path in (tmp_path / "runs").rglob("run.json") if "transfer" in path.parts]
+    run_json = json.loads(record.read_text())
+    run_json["config"] |= {
+        "data": "../private/corpora",
+        "model": "/home/me/encoders/small",
+        "output": str(record.parent),
+    }
+    record.write_text(json.dumps(run_json))
+    archive(tmp_path / "runs", tmp_path / "kept")
+    config = json.loads((tmp_path / "kept" / record.relative_to(tmp_path / "runs")).read_text())["config"]
+    assert (config["data"], config["model"]) == ("corpora", "small")
+    assert config["output"] == str(record.parent.relative_to(tmp_path / "runs"))
+
+
 def test_the_same_runs_give_the_same_bytes_and_replace_the_archive_of_before(tmp_path: Path) -> None:
     write_transfer(tmp_path / "runs", "pos", "full")
     contents = []

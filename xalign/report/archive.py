@@ -60,12 +60,12 @@ def _copy(directory: Path, folder: Path, runs: Path) -> None:
 
 
 def _relative(value: Any, runs: Path) -> Any:
-    """`value` with each absolute path in it relative to the runs, or, where it leads elsewhere, its last part."""
+    """`value` with each path in it that leaves this folder relative to the runs; of others, the last part."""
     if isinstance(value, dict):
         return {name: _relative(part, runs) for name, part in value.items()}
     if isinstance(value, list):
         return [_relative(part, runs) for part in value]
-    if not isinstance(value, str) or not value.startswith("/"):
+    if not isinstance(value, str) or not value.startswith(("/", "../")):
         return value
-    path, root = Path(value), runs.resolve()
+    path, root = Path(value).resolve(), runs.resolve()
     return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
