@@ -79,7 +79,7 @@ def find_model(name: str) -> ModelSource:
 def _from_run(run: Path, encoder: str = "encoder") -> ModelSource:
     record = read_json(run / "run.json")
     directory = run / encoder
-    if record["phase"] == "finetune":
+    if record["phase"] == "finetune" or ((run / "head").is_dir() and not directory.is_dir()):
         raise UsageError(f"{run}: a fine-tuned model; give it to 'xalign transfer', or name the encoder it came from")
     if encoder == "encoder" and not (run / "result.json").is_file():
         raise UsageError(f"{run}: this {record['phase']} run is not complete; finish it with --resume")

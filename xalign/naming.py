@@ -14,15 +14,26 @@ DEFAULT_ALIGN_SEED = 42
 
 
 def encoder_name(lineage: Mapping[str, Any]) -> str:
-    """``base``, or ``<pair>/<loss>`` with ``-seed43`` and ``-step3000`` where they are not the default."""
+    """``base``, or ``<pair>/<loss>`` with ``-seed43`` and ``-step3000`` where they are not the default.
+
+    What methods beyond the paper's alignment did to it follows: ``base+codeswitch``, ``de-en/S1W0M0+lora``,
+    ``de-en+realign-before``.
+    """
+    suffix = f"+{lineage['method']}" if lineage.get("method") else ""
     if not lineage.get("pair"):
-        return BASE
-    name = f"{lineage['pair']}/{lineage['loss']}"
-    if lineage.get("align_seed", DEFAULT_ALIGN_SEED) != DEFAULT_ALIGN_SEED:
+        return BASE + suffix
+    name = f"{lineage['pair']}/{lineage['loss']}" if lineage.get("loss") else str(lineage["pair"])
+    if (lineage.get("align_seed") or DEFAULT_ALIGN_SEED) != DEFAULT_ALIGN_SEED:
         name += f"-seed{lineage['align_seed']}"
     if lineage.get("partial"):
         name += f"-step{lineage['align_step']}"
-    return name
+    return name + suffix
+
+
+def with_method(lineage: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """`lineage` after one more method: methods follow each other with a plus, first one first."""
+    before = lineage.get("method")
+    return {**lineage, "method": f"{before}+{method}" if before else method}
 
 
 def align_name(pair: str, loss: str, seed: int = DEFAULT_ALIGN_SEED) -> str:

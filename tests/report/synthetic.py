@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xalign.config import LOSSES
+from xalign.naming import encoder_name
 from xalign.storage import digest_json
 
 LANGUAGES = ("deu", "eng", "kaz")
@@ -63,6 +64,7 @@ def write_transfer(
     data: Mapping[str, str] | None = None,
     probe: float | None = None,
     state: str = "complete",
+    method: str | None = None,
 ) -> Path:
     """Write an alignment, a fine-tuning and a transfer run, and return the directory of the last.
 
@@ -70,10 +72,12 @@ def write_transfer(
         correct: correct words (or sentences) by language, (seeds, sentences); by default half of four sentences.
         total: words by language and sentence; by default one.
         state: 'complete', 'failed' or 'incomplete'.
+        method: what was done beyond the paper's alignment.
     """
     place = {"encoder": encoder, "pair": pair, "loss": loss, "task": task, "mode": mode}
     place |= {"align_seed": align_seed if pair else None, "align_step": align_step if pair else None}
-    model, upstream = "base", []
+    place |= {"method": method} if method else {}
+    model, upstream = encoder_name({"method": method}), []
     if pair:
         suffix = "" if align_seed == 42 else f"-seed{align_seed}"
         name = f"align/{pair}/{loss}{suffix}"
@@ -82,6 +86,7 @@ def write_transfer(
         key = write_run(runs / name, "align", name, config, place, testbed=testbed, inputs=inputs)
         upstream = [{"path": str(runs / name), "key": key}]
         model = f"{pair}/{loss}{suffix}" + ("" if align_step == 6000 else f"-step{align_step}")
+        model += f"+{method}" if method else ""
     name = f"finetune/{task}/{mode}/{model}"
     config = {**FINETUNE, "task": task, "mode": mode, "seeds": list(seeds), **(finetune or {})}
     inputs = {"weights": f"aligned-{model}" if pair else weights, "data": {}}

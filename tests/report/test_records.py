@@ -59,6 +59,13 @@ def test_unfinished_runs_are_listed_with_their_state(tmp_path: Path) -> None:
     }
 
 
+def test_methods_have_no_place_in_the_paper_s_tables_but_can_be_asked_for(tmp_path: Path) -> None:
+    write_transfer(tmp_path, "pos", "full")
+    write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", method="lora")
+    assert [record.method for record in collect_transfers(tmp_path).complete] == [None]
+    assert {record.method for record in collect_transfers(tmp_path, methods=True).complete} == {None, "lora"}
+
+
 def test_no_directory_and_no_runs_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such directory"):
         collect_transfers(tmp_path / "nowhere")

@@ -65,7 +65,12 @@ class LanguageOutcomes:
 
 @dataclass(frozen=True)
 class TransferRecord:
-    """One complete transfer run. `measures` holds the other values of ``result.json``, averaged over seeds."""
+    """One complete transfer run.
+
+    Attributes:
+        measures: the other values of ``result.json``, averaged over seeds.
+        method: what was done beyond the paper's alignment (`xalign.naming.with_method`), if anything was.
+    """
 
     directory: Path
     cell: Cell
@@ -77,6 +82,7 @@ class TransferRecord:
     outcomes: Mapping[str, LanguageOutcomes]
     measures: Mapping[str, Mapping[str, float]]
     chain: Chain
+    method: str | None = None
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -106,8 +112,11 @@ class Transfers:
     unfinished: list[UnfinishedTransfer] = field(default_factory=list)
 
 
-def collect_transfers(runs: Path) -> Transfers:
+def collect_transfers(runs: Path, *, methods: bool = False) -> Transfers:
     """Read every transfer run below `runs`.
+
+    Args:
+        methods: also those of methods beyond the paper's alignment, which have no place in its tables.
 
     Raises:
         UsageError: `runs` is not a directory, or holds no transfer run.
@@ -119,7 +128,7 @@ def collect_transfers(runs: Path) -> Transfers:
     known_ids: KnownIds = {}
     for directory in find_runs(runs):
         run = read_run(directory)
-        if run["phase"] != "transfer":
+        if run["phase"] != "transfer" or (run["lineage"].get("method") and not methods):
             continue
         if state_of(directory) == "complete":
             transfers.complete.append(read_record(directory, run, known_ids))
@@ -181,6 +190,7 @@ def read_record(directory: Path, run: dict[str, Any], known_ids: KnownIds) -> Tr
         outcomes=outcomes,
         measures={name: mean_over_seeds(result[name]) for name in MEASURES if name in result},
         chain=read_chain(directory),
+        method=lineage.get("method"),
     )
 
 

@@ -115,7 +115,7 @@ def read_finetuned(run: Path) -> Finetuned:
     if not run.exists():
         raise UsageError(f"{run}: no such directory; --model takes the directory of a finetune run")
     record = require_complete(run)
-    if record["phase"] != "finetune":
+    if not (run / HEADS).is_dir():  # of finetune, or of a method that trains a task in its own way
         raise UsageError(f"{run}: {_article(record['phase'])} run; --model takes the directory of a finetune run")
     description = read_json(run / HEADS / "head.json")
     seeds = record["config"]["seeds"]
