@@ -149,7 +149,7 @@ def test_reports_without_runs_are_named_with_the_command_that_makes_them(tmp_pat
     write_transfer(tmp_path, "pos", "full")
     write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0")
     done = write_all(tmp_path)
-    assert set(done.made) == {"table1", "predict", "stages"} and "table2" in done.missing
+    assert set(done.made) == {"table1", "predict", "stages", "compare"} and "table2" in done.missing
     html = done.page.read_text()
     assert "What is missing" in html and "real languages" in html
     assert f"xalign report table2 --runs {tmp_path}" in commands(html)

@@ -20,7 +20,7 @@ grid_app = typer.Typer(
     help="The paper's matrix of runs: plan it, run what is missing, see how far it is.", no_args_is_help=True
 )
 
-REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, or all."
+REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, compare, or all."
 Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, stages, all.")]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
 Workers = Annotated[
@@ -146,6 +146,20 @@ def predict(
 
     chosen = check_output(format, tracking)
     show_report(keep(make(runs, step=step, hypothesis=hypothesis), runs, tracking=chosen), runs, format)
+
+
+def compare(
+    runs: o.Runs = Path("runs"),
+    format: Format = "rich",
+    tracking: o.Tracking = None,
+) -> None:
+    """Put every method that was tested below RUNS into one table: gain by language with intervals, and cost.
+
+    Example: xalign compare --runs runs/demo
+    """
+    from xalign.report import write_report
+
+    show_report(write_report("compare", runs, tracking=check_output(format, tracking)), runs, format)
 
 
 def check_output(format: str, tracking: str | None) -> str:

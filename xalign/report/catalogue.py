@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xalign.report.analyses import collect_analyses
+from xalign.report.compare import compare_methods
 from xalign.report.figure1 import figure1
 from xalign.report.gradients import gradients
 from xalign.report.predict import predict
@@ -114,5 +115,12 @@ REPORTS: dict[str, Entry] = {
         "stages",
         "Stages of alignment",
         "How accuracy, distances and cosines move from the base over kept checkpoints to the final encoders.",
+    ),
+    "compare": Entry(
+        lambda runs, step: compare_methods(runs),
+        ("transfer", "langalign"),
+        "transfer",
+        "Methods: gain and cost",
+        "What every tested method gains in each language, beside the parameters, time and translations that it takes.",
     ),
 }

@@ -20,10 +20,17 @@ REQUIRED = ("phase", "name", "config", "key", "lineage", "upstream", "inputs", "
 
 @dataclass(frozen=True)
 class Chain:
-    """One run and those upstream of it, nearest first. `gone` lists upstream runs that no longer exist."""
+    """One run and those upstream of it, nearest first.
+
+    Attributes:
+        runs: their ``run.json``.
+        gone: upstream runs that no longer exist.
+        directories: where `runs` are.
+    """
 
     runs: tuple[dict[str, Any], ...]
     gone: tuple[str, ...]
+    directories: tuple[Path, ...] = ()
 
     def phase(self, phase: str) -> dict[str, Any] | None:
         """The ``run.json`` of the nearest run of that phase, or None."""
@@ -61,6 +68,7 @@ def read_chain(directory: Path) -> Chain:
     """
     root = runs_directory(directory, read_run(directory)["name"])
     found: list[dict[str, Any]] = []
+    directories: list[Path] = []
     gone: list[str] = []
     pending = [directory]
     visited: set[Path] = set()
@@ -71,6 +79,7 @@ def read_chain(directory: Path) -> Chain:
         visited.add(current)
         run = read_run(current)
         found.append(run)
+        directories.append(current)
         for source in run["upstream"]:
             upstream = locate(Path(source["path"]), root)
             if upstream is None:
@@ -82,7 +91,7 @@ def read_chain(directory: Path) -> Chain:
                     "run it again with --overwrite, or delete it"
                 )
             pending.append(upstream)
-    return Chain(tuple(found), tuple(gone))
+    return Chain(tuple(found), tuple(gone), tuple(directories))
 
 
 def locate(path: Path, root: Path) -> Path | None:

@@ -1,0 +1,146 @@
+"""The comparison of methods: changes against each method's own reference, costs summed over the runs behind it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import random_outcomes, write_run, write_transfer
+
+from xalign.errors import UsageError, XalignError
+from xalign.report import write_report
+from xalign.report.methods import collect_methods
+
+SENTENCES = 60
+
+
+def right(count: int) -> dict[str, np.ndarray]:
+    """The first `count` of `SENTENCES` sentences correct, for three seeds and three languages."""
+    return {code: np.tile(np.arange(SENTENCES) < count, (3, 1)).astype(int) for code in ("deu", "eng", "kaz")}
+
+
+def add_cost(directory: Path, **cost: float) -> None:
+    """Give a run the result that says what it took."""
+    path = directory / "result.json"
+    path.write_text(json.dumps((json.loads(path.read_text()) if path.is_file() else {}) | cost))
+
+
+def lines(runs: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """(method, language) → line of ``compare.csv``."""
+    with (runs / "report" / "compare.csv").open() as stream:
+        return {(line["method"], line["language"]): line for line in csv.DictReader(stream)}
+
+
+def write_langalign(runs: Path, *, network: int, testbed: bool = False) -> Path:
+    """A LangAlign run whose English-only head has 30 sentences right, its network so many."""
+    directory = runs / "langalign" / "topic" / "de-en" / "base"
+    lineage = {"encoder": "mini", "task": "topic"}
+    write_run(directory, "langalign", "langalign/topic/de-en/base", {}, lineage, testbed=testbed)
+    counts = {"English only": 30, "fc": network, "ridge": 31}
+    rows = [
+        {"method": name, "language": "deu", "seed": seed, "sentence_id": str(i), "correct": int(i < count), "total": 1}
+        for name, count in counts.items()
+        for seed in (15, 33, 42)
+        for i in range(SENTENCES)
+    ]
+    (directory / "outcomes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    accuracy = {name: count / SENTENCES for name, count in counts.items()}
+    result = {"accuracy": accuracy, "language": "deu", "translations": 700, "seconds": 40.0, "parameters": {"fc": 99}}
+    (directory / "result.json").write_text(json.dumps(result))
+    return directory
+
+
+def test_each_method_is_compared_with_the_base_of_its_task_and_mode(tmp_path: Path) -> None:
+    for mode, count in (("full", 24), ("linear", 30)):
+        write_transfer(tmp_path, "topic", mode, correct=right(count))
+        write_transfer(tmp_path, "topic", mode, correct=right(count + 6), method="codeswitch")
+    write_report("compare", tmp_path)
+    found = lines(tmp_path)
+    with (tmp_path / "report" / "compare.csv").open() as stream:
+        changes = [
+            (x["mode"], float(x["change"]))
+            for x in csv.DictReader(stream)
+            if x["method"] == "base+codeswitch" and x["language"] == "mean"
+        ]
+    assert changes == [("full", pytest.approx(0.1)), ("linear", pytest.approx(0.1))]
+    assert found["base", "mean"]["change"] == "" and found["base", "mean"]["reference"] == "base"
+
+
+def test_intervals_are_those_of_table_1_where_the_methods_are_its_cells(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for loss, share in ((None, 0.5), ("S1W0M0", 0.6)):
+        pair = "de-en" if loss else None
+        write_transfer(tmp_path, "pos", "full", pair, loss, correct=random_outcomes(draw, share, SENTENCES))
+    for name in ("table1", "compare"):
+        write_report(name, tmp_path)
+    with (tmp_path / "report" / "table1.csv").open() as stream:
+        cell = next(x for x in csv.DictReader(stream) if x["pair"] == "de-en" and x["loss"] == "S1W0M0")
+    here = lines(tmp_path)["de-en/S1W0M0", "mean"]
+    assert [here[name] for name in ("accuracy", "change", "low", "high")] == [
+        cell[name] for name in ("accuracy", "change", "low", "high")
+    ]
+
+
+def test_the_target_is_the_pair_s_language_that_is_not_english(tmp_path: Path) -> None:
+    better = right(30) | {"deu": right(48)["deu"]}
+    write_transfer(tmp_path, "pos", "full", correct=right(30))
+    write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", correct=better)
+    write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", correct=better, align_seed=15)
+    report = write_report("compare", tmp_path)
+    found = lines(tmp_path)["de-en/S1W0M0", "target"]
+    assert float(found["change"]) == pytest.approx(0.3)
+    assert float(lines(tmp_path)["de-en/S1W0M0", "mean"]["change"]) == pytest.approx(0.1)
+    assert str(report.tables[0].rows[1][4]).startswith("+30.0* [")
+
+
+def test_costs_are_summed_over_the_runs_behind_a_test_but_not_the_test(tmp_path: Path) -> None:
+    write_transfer(tmp_path, "pos", "full", correct=right(30))
+    write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", correct=right(33), align={"steps": 10, "batch_size": 8})
+    add_cost(tmp_path / "align" / "de-en" / "S1W0M0", seconds=100.0, pairs={"kept": 900}, parameters=7)  # type: ignore[arg-type]
+    add_cost(tmp_path / "finetune" / "pos" / "full" / "de-en" / "S1W0M0", seconds=11.0)
+    (method,) = (m for m in collect_methods(tmp_path) if m.name != "base")
+    assert (method.cost.seconds, method.cost.parameters, method.cost.translations) == (111.0, 7, 80)
+
+
+def test_a_run_that_is_gone_leaves_the_cost_unknown(tmp_path: Path) -> None:
+    directory = write_transfer(tmp_path, "pos", "full", correct=right(30))
+    finetuned = tmp_path / "finetune" / "pos" / "full" / "base"
+    (finetuned / "run.json").rename(finetuned / "gone.json")
+    (method,) = collect_methods(tmp_path)
+    assert method.cost.seconds is None and directory.is_dir()
+
+
+def test_langalign_is_compared_with_its_own_head_on_english(tmp_path: Path) -> None:
+    write_transfer(tmp_path, "topic", "linear", correct=right(10))
+    write_langalign(tmp_path, network=45)
+    report = write_report("compare", tmp_path)
+    found = lines(tmp_path)["langalign de-en/base: fc", "target"]
+    assert float(found["change"]) == pytest.approx(0.25) and found["parameters"] == "99"
+    assert found["translations"] == "700" and found["seconds"] == "40.000000"
+    assert lines(tmp_path)["langalign de-en/base: English only", "mean"]["translations"] == "0"
+    assert "langalign" in (tmp_path / "report" / "compare.svg").read_text()
+    assert report.tables[0].title.startswith("Methods: sentence classification, linear only")
+
+
+def test_checkpoints_on_the_way_are_no_methods(tmp_path: Path) -> None:
+    directory = write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", align_step=3000, correct=right(30))
+    write_transfer(tmp_path, "pos", "full", correct=right(30))
+    record = json.loads((directory / "run.json").read_text())
+    record["lineage"]["partial"] = True
+    (directory / "run.json").write_text(json.dumps(record))
+    assert [method.name for method in collect_methods(tmp_path)] == ["base"]
+
+
+def test_the_testbed_does_not_stand_beside_real_data(tmp_path: Path) -> None:
+    write_transfer(tmp_path, "topic", "linear", correct=right(30))
+    write_langalign(tmp_path, network=45, testbed=True)
+    with pytest.raises(XalignError, match="testbed is mixed with real data"):
+        collect_methods(tmp_path)
+
+
+def test_nothing_tested_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing was tested here"):
+        write_report("compare", tmp_path)

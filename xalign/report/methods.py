@@ -1,0 +1,195 @@
+"""Every method that was tested, whatever made it, as one kind of record: outcomes, what to compare with, and cost.
+
+Transfer runs are compared with the unaligned encoder of the same task and mode, LangAlign's heads with the head on
+plain English of the same run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xalign.data.languages import find, parse_pair
+from xalign.errors import UsageError, XalignError
+from xalign.naming import BASE
+from xalign.report.lineage import Chain, read_chain, read_run
+from xalign.report.records import (
+    OUTCOMES,
+    PACKED_OUTCOMES,
+    UNALIGNED,
+    Cell,
+    KnownIds,
+    TransferRecord,
+    collect_transfers,
+    read_outcomes,
+)
+from xalign.runs import find_runs, state_of
+from xalign.storage import read_json
+
+TESTING = ("transfer",)  # phases whose time is not spent on training
+LANGALIGN, ENGLISH_ONLY, TRANSLATE_TEST = "langalign", "English only", "translate-test"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method takes; None where its runs no longer say.
+
+    Attributes:
+        parameters: at inference, beyond encoder and head.
+        seconds: of all training before the test, all seeds together.
+        translations: translated sentences that it was trained on.
+    """
+
+    parameters: int | None
+    seconds: float | None
+    translations: int | None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method in one task and mode.
+
+    Attributes:
+        name: as `xalign.naming.encoder_name` calls the encoder, or LangAlign's run and method.
+        reference: the name of what it is compared with; its own name where it is the reference.
+        targets: languages that it was made for, without English; empty where it was made for none.
+        records: one for each alignment seed.
+    """
+
+    task: str
+    mode: str
+    name: str
+    reference: str
+    targets: tuple[str, ...]
+    records: tuple[TransferRecord, ...]
+    cost: Cost
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies it in a comparison."""
+        return self.task, self.mode, self.name
+
+
+def collect_methods(runs: Path) -> list[Method]:
+    """Read every tested method below `runs`.
+
+    Raises:
+        UsageError: `runs` is not a directory, or nothing was tested there.
+        XalignError: a run is broken or stale, or the testbed is mixed with real data.
+    """
+    if not runs.is_dir():
+        raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
+    try:
+        records = collect_transfers(runs, methods=True).complete
+    except UsageError:
+        records = []
+    groups: dict[tuple[str, str, str], list[TransferRecord]] = defaultdict(list)
+    for record in records:
+        run = record.chain.runs[0]
+        if not run["lineage"].get("partial"):  # a checkpoint on the way is a stage, not a method
+            groups[record.cell.task, record.cell.mode, _name(run)].append(record)
+    methods = [
+        Method(task, mode, name, BASE, _targets(found[0].chain.runs[0]), tuple(found), chain_cost(found[0].chain))
+        for (task, mode, name), found in groups.items()
+    ]
+    for directory in find_runs(runs):
+        run = read_run(directory)
+        if run["phase"] == LANGALIGN and state_of(directory) == "complete":
+            methods += langalign_methods(directory, run)
+    if not methods:
+        raise UsageError(f"{runs}: nothing was tested here; run 'xalign transfer' on a model, or 'xalign langalign'")
+    _require_one_kind(methods)
+    return methods
+
+
+def _name(run: Mapping[str, Any]) -> str:
+    """The encoder's name in the name of a transfer run, alignment seeds left out."""
+    name, seed = run["name"].split("/", 3)[3], run["lineage"].get("align_seed")
+    return str(name).replace(f"-seed{seed}", "")
+
+
+def _targets(run: Mapping[str, Any]) -> tuple[str, ...]:
+    pair = run["lineage"].get("pair")
+    if not pair:
+        return ()
+    return tuple(language.code for language in parse_pair(pair) if language != find("eng"))
+
+
+def chain_cost(chain: Chain) -> Cost:
+    """The cost of everything behind a tested model; runs that are gone leave what they would have said unknown."""
+    results = [
+        (run, read_json(directory / "result.json"))
+        for run, directory in zip(chain.runs, chain.directories, strict=True)
+        if run["phase"] not in TESTING and (directory / "result.json").is_file()
+    ]
+    if chain.gone:
+        return Cost(None, None, None)
+    return Cost(
+        parameters=sum(_extra_parameters(result) for _, result in results),
+        seconds=sum(float(result["seconds"]) for _, result in results if "seconds" in result),
+        translations=sum(_translations(run, result) for run, result in results),
+    )
+
+
+def _extra_parameters(result: Mapping[str, Any]) -> int:
+    found = result.get("parameters", 0)
+    return found if isinstance(found, int) else 0
+
+
+def _translations(run: Mapping[str, Any], result: Mapping[str, Any]) -> int:
+    """Sentence pairs that a run was trained on: said by itself, or for alignment those that its steps could reach."""
+    if "translations" in result or run["phase"] != "align":
+        return int(result.get("translations", 0))
+    config = run["config"]
+    return min(int(config["steps"]) * int(config["batch_size"]), int(result.get("pairs", {}).get("kept", 0)))
+
+
+def langalign_methods(directory: Path, run: Mapping[str, Any]) -> list[Method]:
+    """The methods that a LangAlign run tested, as heads on a frozen encoder."""
+    result = read_json(directory / "result.json")
+    known: KnownIds = {}
+    task, target = run["lineage"]["task"], result["language"]
+    packed = directory / PACKED_OUTCOMES
+    path = packed if packed.is_file() else directory / OUTCOMES
+    by_method = {name: read_outcomes(path, known, method=name) for name in result["accuracy"]}
+    label = str(run["name"]).split("/", 2)[2]
+    translations = int(result["translations"])
+    of_network = result.get("parameters_by_method", result["parameters"])
+    methods = []
+    for name, (seeds, outcomes) in by_method.items():
+        there = outcomes.get(target)
+        if there is None and name == TRANSLATE_TEST:  # translations of the test sentences, where they have the same ids
+            reference = by_method[ENGLISH_ONLY][1][target]
+            (found,) = outcomes.values()
+            there = found if found.sentence_ids == reference.sentence_ids else None
+        if there is None:
+            continue
+        record = TransferRecord(
+            directory=directory / name, cell=Cell(task, "linear", BASE, UNALIGNED), encoder=run["lineage"]["encoder"],
+            align_seed=None, align_step=None, testbed=run["testbed"], seeds=seeds, outcomes={target: there},
+            measures={}, chain=read_chain(directory), method=name,
+        )  # fmt: skip
+        parameters = int(of_network.get(name, 0)) if isinstance(of_network, Mapping) else 0
+        used = 0 if name == ENGLISH_ONLY else translations
+        cost = Cost(parameters, float(result["seconds"]), used)
+        reference_name = f"{LANGALIGN} {label}: {ENGLISH_ONLY}"
+        methods.append(
+            Method(task, "linear", f"{LANGALIGN} {label}: {name}", reference_name, (target,), (record,), cost)
+        )
+    return methods
+
+
+def _require_one_kind(methods: list[Method]) -> None:
+    records = [record for method in methods for record in method.records]
+    for what, values in (
+        ("the testbed is mixed with real data", {record.testbed for record in records}),
+        ("base encoders differ", {record.encoder for record in records}),
+    ):
+        if len(values) > 1:
+            raise XalignError(
+                f"{records[0].directory}: {what} ({', '.join(map(str, sorted(values)))}); "
+                "give --runs a directory that holds runs of one kind"
+            )
