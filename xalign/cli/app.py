@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import analyses, grid, methods, phases, tools
+from xalign.cli import analyses, grid, methods, phases, runs, tools
 
 app = typer.Typer(
     name="xalign",
@@ -27,7 +27,7 @@ app.command()(grid.predict)
 app.command()(grid.compare)
 app.command()(tools.doctor)
 app.add_typer(grid.grid_app, name="grid")
-app.add_typer(tools.runs_app, name="runs")
+app.add_typer(runs.runs_app, name="runs")
 app.add_typer(tools.config_app, name="config")
 app.add_typer(tools.data_app, name="data")
 app.add_typer(tools.mlflow_app, name="mlflow")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from xalign.config import as_dict
 
@@ -66,6 +68,21 @@ def _mean(value: Any) -> float | None:
     values = list(value.values()) if isinstance(value, dict) else [value]
     numbers = [item for item in values if isinstance(item, int | float)]
     return sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None
+
+
+def show_json(value: Any) -> None:
+    """A value as indented JSON, and nothing else."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_rows(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Rows under a header, as wide as the terminal; a value that is absent is a dash."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("–" if value is None else _plain(value)) for value in row))
+    console().print(table)
 
 
 def show_findings(findings: Iterable[Any]) -> None:

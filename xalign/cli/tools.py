@@ -1,4 +1,4 @@
-"""``xalign config | doctor | runs | data | mlflow``: what surrounds the phases."""
+"""``xalign config | doctor | data | mlflow``: what surrounds the phases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from xalign.config import show
 from xalign.errors import XalignError
 
 config_app = typer.Typer(help="Presets, and where their values come from.", no_args_is_help=True)
-runs_app = typer.Typer(help="Run directories.", no_args_is_help=True)
 data_app = typer.Typer(help="Data directories.", no_args_is_help=True)
 mlflow_app = typer.Typer(help="MLflow, the mirror of a runs directory.", no_args_is_help=True)
 
@@ -22,21 +21,6 @@ mlflow_app = typer.Typer(help="MLflow, the mirror of a runs directory.", no_args
 def config_show(preset: Annotated[str, typer.Argument(help="paper, small, demo, smoke, or a YAML file.")]) -> None:
     """Print every value of a preset with its provenance."""
     show_preset(show(preset))
-
-
-@runs_app.command("archive")
-def runs_archive(
-    output: Annotated[Path, typer.Option(help="Directory to write; an archive that stands there is replaced.")],
-    runs: o.Runs = Path("runs"),
-) -> None:
-    """Keep the records of all complete runs without their models: enough for every report, small enough to share.
-
-    Example: xalign runs archive --runs runs/paper --output results/paper
-    """
-    from xalign.report.archive import archive
-
-    kept = archive(runs, output)
-    console().print(f"{output}: {', '.join(f'{count} {phase}' for phase, count in kept.items())}", markup=False)
 
 
 @data_app.command("testbed")
