@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tiny import tiny_data, tiny_encoder
 from torch import Tensor
 from transformers import AutoModel, AutoModelForMaskedLM
 
-from xalign.config import AlignConfig
+from xalign.config import AlignConfig, keyed
 from xalign.encoder import Encoder, load_encoder
 from xalign.engine import loop
 from xalign.errors import UsageError
@@ -237,6 +238,14 @@ def test_every_loss_trains_adapters_and_keeps_the_embeddings(inputs: dict[str, s
     before, after = weights(Path(inputs["model"])), weights(found.directory / "encoder")
     changed = {name for name in after if not torch.equal(before[name], after[name])}
     assert len(changed) == 2 * 3 and all("attention.self" in name for name in changed)  # M reaches all three layers
+
+
+def test_runs_from_before_there_were_adapters_keep_their_identity() -> None:
+    plain = AlignConfig(pair="de-en", output="x")
+    options = ("adapter", "adapter_rank", "adapter_alpha", "adapter_targets", "positives")
+    assert not set(options) & keyed(plain).keys()
+    for change in ({"adapter": "lora"}, {"adapter_rank": 4}, {"adapter_targets": ("key",)}, {"positives": "dropout"}):
+        assert keyed(dataclasses.replace(plain, **change)).items() > keyed(plain).items()
 
 
 @pytest.mark.parametrize(

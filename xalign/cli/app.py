@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import analyses, grid, methods, phases, tools
+from xalign.cli import analyses, cite, grid, methods, phases, tools
 
 app = typer.Typer(
     name="xalign",
@@ -24,6 +24,7 @@ app.command()(analyses.calibrate)
 app.command()(methods.langalign)
 app.command()(grid.report)
 app.command()(grid.predict)
+app.command()(cite.cite)
 app.command()(tools.doctor)
 app.add_typer(grid.grid_app, name="grid")
 app.add_typer(tools.runs_app, name="runs")
