@@ -36,9 +36,9 @@ def with_method(lineage: Mapping[str, Any], method: str) -> dict[str, Any]:
     return {**lineage, "method": f"{before}+{method}" if before else method}
 
 
-def align_name(pair: str, loss: str, seed: int = DEFAULT_ALIGN_SEED) -> str:
-    """Where the grid keeps an alignment run."""
-    return "align/" + encoder_name({"pair": pair, "loss": loss, "align_seed": seed})
+def align_name(pair: str, loss: str, seed: int = DEFAULT_ALIGN_SEED, method: str | None = None) -> str:
+    """Where the grid keeps an alignment run; `method` is what it did beyond the paper."""
+    return "align/" + encoder_name({"pair": pair, "loss": loss, "align_seed": seed, "method": method})
 
 
 def finetune_name(task: str, mode: str, encoder: str) -> str:

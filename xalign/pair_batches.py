@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from xalign.engine.batch import BatchOrder, MicroBatch, pad, share
+from xalign.engine.batch import MicroBatch, Order, pad, share
 from xalign.errors import UsageError
 from xalign.randomness import generator, uniforms
 
@@ -117,7 +117,7 @@ class PairBatches:
         source: Sequence[np.ndarray],
         target: Sequence[np.ndarray],
         layout: Layout,
-        order: BatchOrder,
+        order: Order,
         *,
         losses: str,
         seed: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import analyses, grid, methods, phases, runs, tools
+from xalign.cli import analyses, cite, grid, methods, phases, runs, tools
 
 app = typer.Typer(
     name="xalign",
@@ -25,6 +25,7 @@ app.command()(methods.langalign)
 app.command()(grid.report)
 app.command()(grid.predict)
 app.command()(grid.compare)
+app.command()(cite.cite)
 app.command()(tools.doctor)
 app.add_typer(grid.grid_app, name="grid")
 app.add_typer(runs.runs_app, name="runs")

@@ -40,6 +40,12 @@ def align(
     accumulation: o.Accumulation = None,
     learning_rate: o.LearningRate = None,
     layer: Annotated[str | None, typer.Option(help="k of hidden_states[k], or a share of the depth: 2/3.")] = None,
+    positives: Annotated[
+        str | None, typer.Option(help="What S draws together: translations, or dropout (a sentence and itself).")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="lora: train low-rank adapters, the encoder frozen; or none.")
+    ] = None,
     seed: o.Seed = None,
     precision: o.Precision = None,
     compile: o.Compile = False,
@@ -59,7 +65,7 @@ def align(
     given = {
         "pair": pair, "loss": loss, "model": model, "data": data, "output": output, "steps": steps,
         "batch_size": batch_size, "accumulation": accumulation, "learning_rate": learning_rate, "layer": layer,
-        "seed": seed, "precision": precision,
+        "positives": positives, "adapter": adapter, "seed": seed, "precision": precision,
         "compile": compile or None, "gradient_checkpointing": gradient_checkpointing or None,
         "resume": resume, "overwrite": overwrite, "tracking": tracking,
         "log_checkpoints": log_checkpoints, "quiet": quiet,

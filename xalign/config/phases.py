@@ -110,6 +110,20 @@ class AlignConfig(TrainingOptions):
     grad_cache: bool = option(
         False, "S contrasts all micro-batches of a step at once, for one more forward pass", source="Gao et al. 2021"
     )
+    positives: str = option(
+        "translations", "what S draws together: translations, or a sentence and itself under another dropout mask",
+        choices=("translations", "dropout"), source="the paper; Gao, Yao & Chen 2021", late=True,
+    )  # fmt: skip
+    adapter: str = option(
+        "none", "train the whole encoder, or low-rank adapters inside it", choices=("none", "lora"),
+        source="the paper; Hu et al. 2022", late=True,
+    )  # fmt: skip
+    adapter_rank: int = option(8, "rank of an adapter", low=1, late=True)
+    adapter_alpha: float = option(16.0, "alpha: adapters count alpha / rank times", low=1e-6, late=True)
+    adapter_targets: tuple[str, ...] = option(
+        (), "linear modules with an adapter, by the ends of their names; none = the attention's query and value",
+        source="Hu et al. 2022", late=True,
+    )  # fmt: skip
     dropout: float | None = option(None, "None = the encoder's own", low=0, high=0.9)
     seed: int = option(42, "order, masks, negatives, dropout", low=0)
     eval_every: int = option(500, "steps between validations on held-out pairs", low=1, kind="execution")

@@ -50,6 +50,13 @@ class Batches(Protocol):
         """This process's share of the batch of `step` (counted from 0), one entry a forward pass."""
 
 
+class Order(Protocol):
+    """Which examples form the batch of each step; a pure function of the step."""
+
+    def examples(self, step: int) -> np.ndarray:
+        """Ids of the examples in the batch of `step`."""
+
+
 class BatchOrder:
     """Which examples form the batch of each step: shuffled passes, in batches of similar length.
 

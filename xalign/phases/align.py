@@ -23,16 +23,19 @@ from xalign.data.parallel import PairCorpus, load_pairs
 from xalign.data.tokens import TokenStore, tokenize_cached
 from xalign.encoder import Encoder, export, load_encoder
 from xalign.engine import collective, launch
-from xalign.engine.batch import BatchOrder, pad
+from xalign.engine.batch import BatchOrder, Order, pad
 from xalign.engine.loop import train
 from xalign.engine.training import Training
 from xalign.engine.weights import full_precision
-from xalign.errors import UsageError, XalignError
+from xalign.errors import XalignError
 from xalign.hidden_states import resolve_layer
+from xalign.methods import monolingual
+from xalign.methods.lora import Adapter
 from xalign.model_source import ModelSource, find_model
-from xalign.naming import align_name, runs_directory
+from xalign.naming import align_name, runs_directory, with_method
 from xalign.objective import AlignmentObjective, active_losses
 from xalign.pair_batches import Layout, PairBatches
+from xalign.phases.alignment_options import check_combination, reads_translations
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.runs import Inputs, Run, RunResult, completed, open_run, run_key
 from xalign.storage import replacing_directory
@@ -57,6 +60,7 @@ class Preparation:
     layout: Layout
     batches: PairBatches
     held_out: tuple[TokenStore, TokenStore]
+    adapter: Adapter | None
 
 
 def align(config: AlignConfig) -> RunResult:
@@ -81,36 +85,22 @@ def align(config: AlignConfig) -> RunResult:
         return done
     prepared = prepare(config, source, corpus, inputs)
     pair = "-".join(language.short or language.code for language in corpus.languages)
-    lineage = {
+    lineage: dict[str, Any] = {
         "encoder": source.name,
         "pair": pair,
         "loss": config.loss,
         "align_seed": config.seed,
         "align_step": config.steps,
     }
-    name = align_name(pair, config.loss, config.seed)
+    if source.lineage.get("method"):
+        lineage = with_method(lineage, source.lineage["method"])
+    for method, used in (("monolingual", config.positives == "dropout"), ("lora", config.adapter == "lora")):
+        lineage = with_method(lineage, method) if used else lineage
+    name = align_name(pair, config.loss, config.seed, lineage.get("method"))
     with open_run(config, "align", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
             return _train(run, config, prepared)
-
-
-def check_combination(config: AlignConfig) -> None:
-    """Refuse options that contradict each other or the launch.
-
-    Raises:
-        UsageError: which, and what to do.
-    """
-    processes = launch.world_size()
-    if config.batch_size % (processes * config.accumulation):
-        raise UsageError(
-            f"batch_size={config.batch_size} does not divide over {processes} processes × "
-            f"accumulation={config.accumulation}"
-        )
-    if config.share_forward and (config.mlm_input != "separate" or "M" not in active_losses(config.loss)):
-        raise UsageError(
-            "share_forward reads S from M's pass over single sentences: it needs M1 and mlm_input=separate"
-        )
 
 
 def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs: Inputs) -> Preparation:
@@ -122,11 +112,18 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
     first, second, *held_out = stores = [tokenize_cached(texts, encoder.tokenizer) for texts in sides]
     if config.vocabulary == "used" and losses == "S":
         keep_used_rows(encoder, (store.ids for store in stores))
+    layer = resolve_layer(config.layer, encoder.depth)
     objective = AlignmentObjective(
-        encoder, losses, layer=resolve_layer(config.layer, encoder.depth), pooling=config.pooling,
+        encoder, losses, layer=layer, pooling=config.pooling,
         temperature=config.temperature, negatives=config.negatives, detach_lookup=config.detach_lookup,
         share_forward=config.share_forward, grad_cache=config.grad_cache,
     )  # fmt: skip
+    adapter = None
+    if config.adapter == "lora":
+        adapter = Adapter(
+            encoder, encoder.depth if "M" in losses else layer, rank=config.adapter_rank, alpha=config.adapter_alpha,
+            targets=config.adapter_targets, seed=config.seed,
+        )  # fmt: skip
     layout = Layout.of(
         encoder.tokenizer,
         encoder.special_ids.tolist(),
@@ -134,20 +131,24 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
         encoder.effective_length(config.max_length),
         encoder.effective_length(2 * config.max_length),
     )
-    order = BatchOrder(
-        np.maximum(first.lengths, second.lengths), config.batch_size,
-        seed=config.seed, bucket_batches=config.bucket_batches,
-    )  # fmt: skip
+    draw: dict[str, Any] = {"seed": config.seed, "bucket_batches": config.bucket_batches}
+    order: Order
+    if config.positives == "dropout":
+        monolingual.require_dropout(encoder)
+        order = monolingual.TurnsOfLanguages(first.lengths, second.lengths, config.batch_size, **draw)
+        first = second = monolingual.all_sentences(first, second)
+    else:
+        order = BatchOrder(np.maximum(first.lengths, second.lengths), config.batch_size, **draw)
     batches = PairBatches(
         first, second, layout, order, losses=losses, seed=config.seed, word_negatives=config.word_negatives,
         mlm_probability=config.mlm_probability, mlm_input=config.mlm_input, share_forward=config.share_forward,
         accumulation=config.accumulation, rank=launch.rank(), processes=launch.world_size(),
     )  # fmt: skip
-    return Preparation(source, corpus, inputs, encoder, objective, layout, batches, (held_out[0], held_out[1]))
+    return Preparation(source, corpus, inputs, encoder, objective, layout, batches, (held_out[0], held_out[1]), adapter)
 
 
 def _train(run: Run, config: AlignConfig, prepared: Preparation) -> RunResult:
-    objective, encoder = prepared.objective, prepared.encoder
+    objective = prepared.objective
     accelerator = launch.start(
         config.precision,
         accumulation=config.accumulation,
@@ -169,7 +170,7 @@ def _train(run: Run, config: AlignConfig, prepared: Preparation) -> RunResult:
             return [dict(scores)]
 
         def keep(step: int) -> None:
-            _export(run, f"encoder-step{step}", encoder, accelerator)
+            _export(run, f"encoder-step{step}", prepared, accelerator)
 
         training = Training(
             steps=config.steps, seed=config.seed, title=f"align {config.pair} {config.loss}", item="pairs",
@@ -179,14 +180,19 @@ def _train(run: Run, config: AlignConfig, prepared: Preparation) -> RunResult:
         )  # fmt: skip
         trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
         groups = [{"params": trained, "lr": config.learning_rate, "weight_decay": config.weight_decay}]
+        trained_parameters = sum(parameter.numel() for parameter in trained)
         train(run, objective, groups, prepared.batches, training, accelerator)
-        _export(run, "encoder", encoder, accelerator)
+        _export(run, "encoder", prepared, accelerator)
         return run.finish(
             {
                 "validation": scores,
                 "steps": config.steps,
                 "pairs": dataclasses.asdict(prepared.corpus.counts),
                 "layer": objective.layer,
+                "parameters": 0,
+                "trained_parameters": trained_parameters,
+                "translations": min(prepared.corpus.counts.kept, config.steps * config.batch_size)
+                * reads_translations(config),
             }
         )
     finally:
@@ -223,8 +229,16 @@ def embed_all(
     return collective.sum_over_processes(vectors)
 
 
-def _export(run: Run, name: str, encoder: Encoder, accelerator: Accelerator) -> None:
+def _export(run: Run, name: str, prepared: Preparation, accelerator: Accelerator) -> None:
+    """Write the encoder; where it has adapters, they are added to its weights there, and written by themselves too."""
+    encoder, adapter = prepared.encoder, prepared.adapter
     state = full_precision(encoder.model, accelerator)
-    if run.main:
-        with replacing_directory(run.directory / name) as folder:
-            export(encoder, folder, state)
+    if not run.main:
+        return
+    if adapter is not None:
+        state = state or encoder.model.state_dict()
+        with replacing_directory(run.directory / name.replace("encoder", "adapter")) as folder:
+            adapter.save(folder, state)
+        state = adapter.merged(state)
+    with replacing_directory(run.directory / name) as folder:
+        export(encoder, folder, state)
