@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DistancesConfig,
         FinetuneConfig,
         GradientsConfig,
+        JointConfig,
         LangalignConfig,
         PretrainConfig,
         RetrieveConfig,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xalign.phases.distances import distances
     from xalign.phases.finetune import finetune
     from xalign.phases.gradients import gradients
+    from xalign.phases.joint import joint
     from xalign.phases.langalign import langalign
     from xalign.phases.pretrain import pretrain
     from xalign.phases.retrieve import retrieve
@@ -39,6 +41,7 @@ _HOMES = {
     "DistancesConfig": "xalign.config",
     "FinetuneConfig": "xalign.config",
     "GradientsConfig": "xalign.config",
+    "JointConfig": "xalign.config",
     "LangalignConfig": "xalign.config",
     "PretrainConfig": "xalign.config",
     "RetrieveConfig": "xalign.config",
@@ -51,6 +54,7 @@ _HOMES = {
     "distances": "xalign.phases.distances",
     "finetune": "xalign.phases.finetune",
     "gradients": "xalign.phases.gradients",
+    "joint": "xalign.phases.joint",
     "langalign": "xalign.phases.langalign",
     "pretrain": "xalign.phases.pretrain",
     "retrieve": "xalign.phases.retrieve",
@@ -63,6 +67,7 @@ __all__ = [
     "DistancesConfig",
     "FinetuneConfig",
     "GradientsConfig",
+    "JointConfig",
     "LangalignConfig",
     "PretrainConfig",
     "RetrieveConfig",
@@ -75,6 +80,7 @@ __all__ = [
     "distances",
     "finetune",
     "gradients",
+    "joint",
     "langalign",
     "pretrain",
     "retrieve",

@@ -76,6 +76,11 @@ def langalign_name(task: str, pair: str, encoder: str) -> str:
     return f"langalign/{task}/{pair}/{encoder}"
 
 
+def joint_name(task: str, encoder: str) -> str:
+    """How a joint training of alignment and a task is called."""
+    return f"joint/{task}/{encoder}"
+
+
 def runs_directory(output: Path, name: str) -> Path:
     """The runs directory that `output` belongs to: the one above its name in a grid, else its parent."""
     parts = Path(name).parts

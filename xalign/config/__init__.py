@@ -2,6 +2,7 @@
 
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 from xalign.config.fields import Provenance, as_dict, identity, keyed
+from xalign.config.joint import JointConfig
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import (
     LOSSES,
@@ -25,6 +26,7 @@ __all__ = [
     "FinetuneConfig",
     "GradientsConfig",
     "GridConfig",
+    "JointConfig",
     "LangalignConfig",
     "PretrainConfig",
     "Provenance",

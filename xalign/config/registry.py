@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
+from xalign.config.joint import JointConfig
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import AlignConfig, FinetuneConfig, GridConfig, PretrainConfig, TransferConfig
 
@@ -16,5 +17,6 @@ PHASES: dict[str, type] = {
     "gradients": GradientsConfig,
     "calibrate": CalibrateConfig,
     "langalign": LangalignConfig,
+    "joint": JointConfig,
     "grid": GridConfig,
 }

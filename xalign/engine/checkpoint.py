@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from xalign.engine.launch import zero_stage
+from xalign.engine.training import Objective
 from xalign.errors import XalignError
 from xalign.storage import PARTIAL, digest_file, read_json, replacing_directory, write_json
 
@@ -31,7 +32,7 @@ def save(
     directory: Path,
     step: int,
     accelerator: Accelerator,
-    objective: nn.Module,
+    objective: Objective,
     model: Any,
     optimizer: Any,
     counters: dict[str, int],
@@ -41,7 +42,7 @@ def save(
         _save_shards(directory, step, accelerator, model, counters)
     elif accelerator.is_main_process:
         with replacing_directory(directory / f"step-{step}") as folder:
-            save_file(_trained(objective), folder / MODEL)
+            save_file(_state(objective), folder / MODEL)
             tensors, groups = _flatten(optimizer.optimizer.state_dict())
             save_file(tensors, folder / OPTIMIZER)
             scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
@@ -51,8 +52,14 @@ def save(
             shutil.rmtree(old)
 
 
-def _trained(module: nn.Module) -> dict[str, Tensor]:
-    return {name: p.detach().contiguous() for name, p in module.named_parameters() if p.requires_grad}
+def _state(objective: Objective) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in _tensors(objective).items()}
+
+
+def _tensors(objective: Objective) -> dict[str, Tensor]:
+    """What steps change, by name: trained parameters, and what the objective carries beside them."""
+    trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+    return trained | {f"carried.{name}": tensor for name, tensor in objective.carried.items()}
 
 
 def _flatten(state: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
@@ -103,7 +110,7 @@ def latest(directory: Path) -> Path | None:
     return None
 
 
-def load(folder: Path, accelerator: Accelerator, objective: nn.Module, model: Any, optimizer: Any) -> dict[str, int]:
+def load(folder: Path, accelerator: Accelerator, objective: Objective, model: Any, optimizer: Any) -> dict[str, int]:
     """Restore parameters, optimizer and loss scale from a checkpoint that `latest` returned.
 
     Args:
@@ -126,7 +133,7 @@ def load(folder: Path, accelerator: Accelerator, objective: nn.Module, model: An
             )
         model.load_checkpoint(str(folder), tag=SHARDS, load_module_strict=False)
         return counters
-    parameters = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+    parameters = _tensors(objective)
     try:
         saved = load_file(folder / MODEL)
         if {name: p.shape for name, p in saved.items()} != {name: p.shape for name, p in parameters.items()}:

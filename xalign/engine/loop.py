@@ -20,6 +20,7 @@ from xalign.engine.batch import Batches, MicroBatch, mean_weights
 from xalign.engine.flops import peak_flops
 from xalign.engine.interruptions import naming_lost_processes, noticing_signals
 from xalign.engine.progress import Reporter, reporting
+from xalign.engine.separate_gradients import SeparateGradients
 from xalign.engine.training import Objective, Schedule, StoppedError, Training, Validate
 from xalign.randomness import seed_dropout
 from xalign.runs import Run
@@ -138,15 +139,20 @@ def _step(
     if objective.caches:
         with accelerator.autocast():
             objective.cache(_with_dropout_seeds(accelerator, micro_batches, step, training), weights)
+    separate = SeparateGradients(objective, accelerator) if objective.apart_gradients else None
     for index, batch in enumerate(micro_batches):
         last = index == len(micro_batches) - 1
         accelerator.gradient_state._set_sync_gradients(last)
         seed_dropout(training.seed, step, index, accelerator.process_index)
-        with nullcontext() if last else accelerator.no_sync(model):
+        with nullcontext() if last and separate is None else accelerator.no_sync(model):
             found = model(batch.to(device), weights)
             parts = torch.stack([found[name] for name in objective.names])
             totals += parts.detach().double()
-            accelerator.backward(parts.sum())
+            if separate is not None:
+                separate.add(found)
+            else:
+                accelerator.backward(parts.sum())
+    notes = separate.combine(training.seed, step) if separate is not None else {}
     totals = collective.sum_over_processes(totals) / (processes * training.accumulation)
     clipped = [parameters for _, parameters in objective.apart] or [model.parameters()]
     limit = training.clip if training.clip > 0 else math.inf
@@ -172,7 +178,7 @@ def _step(
         named = {f"loss_{name}": value for name, value in values.items()}
         if len(named) == 1 and training.item != "pairs":
             named = {}
-        lines = [{"loss": sum(values.values()), **named, "gradient_norm": norms[0]}]
+        lines = [{"loss": sum(values.values()), **named, "gradient_norm": norms[0], **notes}]
     return lines, stopping > 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,6 +15,19 @@ Validate = Callable[[], list[dict[str, float]]]
 Keep = Callable[[int], None]
 
 
+@dataclass(frozen=True)
+class Combination:
+    """How the gradients of a step are put together.
+
+    Attributes:
+        weights: (K,) float64, on the CPU: the gradient is Σ w_k g_k.
+        noise: the norm of a random vector that is added to it.
+    """
+
+    weights: Tensor
+    noise: float = 0.0
+
+
 class Objective(nn.Module):
     """Encoder and losses behind one forward: what Accelerate prepares, so that DDP and ZeRO see one backward.
 
@@ -22,11 +36,15 @@ class Objective(nn.Module):
         apart: where each loss belongs to a model of its own: what its lines in ``metrics.jsonl`` are labelled with,
             and its parameters, whose gradients are clipped by themselves.
         caches: whether `cache` wants to see all micro-batches of a step before their first backward pass.
+        apart_gradients: where `combine` decides how gradients become one: objectives by name, each with its losses.
+        carried: tensors that a step hands to the next beside the parameters; checkpoints keep them.
     """
 
     names: tuple[str, ...]
     apart: tuple[tuple[dict[str, Any], list[nn.Parameter]], ...] = ()
     caches: bool = False
+    apart_gradients: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    carried: Mapping[str, Tensor] = MappingProxyType({})
 
     def flops(self, batch: dict[str, Tensor]) -> float:
         """Operations of one micro-batch, forward and backward; see `xalign.engine.flops`."""
@@ -35,6 +53,10 @@ class Objective(nn.Module):
     def cache(self, batches: Iterable[dict[str, Tensor]], weights: Tensor) -> None:
         """Prepare a step from all of its micro-batches, each with the dropout of its later `forward`."""
         raise TypeError(f"{type(self).__name__} has no cache")
+
+    def combine(self, gramian: Tensor, step: int) -> Combination:
+        """The weights of the objectives in `apart_gradients`, from the (K, K) inner products of their gradients."""
+        raise TypeError(f"{type(self).__name__} does not combine gradients")
 
     def forward(self, batch: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
         """The losses of one micro-batch by name, each a sum over its items times its weight (K,)."""

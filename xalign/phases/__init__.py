@@ -7,7 +7,18 @@ from typing import Any
 
 from xalign.runs import RunResult
 
-NAMES = ("align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign")
+NAMES = (
+    "align",
+    "finetune",
+    "transfer",
+    "pretrain",
+    "retrieve",
+    "distances",
+    "gradients",
+    "calibrate",
+    "langalign",
+    "joint",
+)
 
 
 def run_phase(phase: str, config: Any) -> RunResult:

@@ -32,7 +32,7 @@ from xalign.tasks.examples import NOWHERE, Examples, capped
 from xalign.tasks.finetuned import PROBE, Head, head_file, read_head, write_description, write_head
 from xalign.tasks.heads_together import train_heads
 from xalign.tasks.objective import Reader
-from xalign.tasks.training import Features, Setting, train_seed
+from xalign.tasks.training import Companion, Features, Setting, train_seed
 from xalign.tracking import following
 
 EVAL_BATCH = 64
@@ -52,7 +52,7 @@ def finetune(config: FinetuneConfig, *, keep_epochs: bool = False) -> RunResult:
         UsageError: an option, model, language or output that does not fit, before anything is written.
         XalignError: training failed; what was reached stays for ``--resume``.
     """
-    _check(config)
+    check_combination(config)
     config = launch.with_precision(config)
     task = make_task(config.task, label_on=config.label_on, pooling=config.pooling)
     source = find_model(config.model)
@@ -69,10 +69,15 @@ def finetune(config: FinetuneConfig, *, keep_epochs: bool = False) -> RunResult:
     with open_run(config, "finetune", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return _train_all(run, config, task, source, encoder, sentences, inputs, keep_epochs)
+            return train_all(run, config, task, source, encoder, sentences, inputs, keep_epochs=keep_epochs)
 
 
-def _check(config: FinetuneConfig) -> None:
+def check_combination(config: FinetuneConfig) -> None:
+    """Refuse options that contradict each other or the launch.
+
+    Raises:
+        UsageError: which, and what to do.
+    """
     processes = launch.world_size()
     if config.batch_size % (processes * config.accumulation):
         raise UsageError(
@@ -85,7 +90,7 @@ def _check(config: FinetuneConfig) -> None:
         raise UsageError("select=best-dev cannot collect an epoch's weights under DeepSpeed: use select=last")
 
 
-def _train_all(
+def train_all(
     run: Run,
     config: FinetuneConfig,
     task: Task,
@@ -93,8 +98,16 @@ def _train_all(
     encoder: Encoder,
     sentences: list[list[Any]],
     inputs: Inputs,
-    keep_epochs: bool,
+    *,
+    keep_epochs: bool = False,
+    companion: Companion | None = None,
 ) -> RunResult:
+    """Train all seeds in an open run, and finish it.
+
+    Args:
+        sentences: of training and of dev data.
+        companion: what is trained beside the task.
+    """
     accelerator = launch.start(
         config.precision,
         accumulation=config.accumulation,
@@ -113,7 +126,7 @@ def _train_all(
         ]
         encoding = Encoding(EVAL_BATCH, accelerator.device, config.precision)
         setting = Setting(
-            run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding, keep_epochs
+            run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding, keep_epochs, companion
         )
         if run.main:
             write_description(run.directory, _description(setting), source, _reference(config, inputs))
@@ -127,6 +140,8 @@ def _train_all(
         heads = {seed: read_head(head_file(run.directory, seed)) for seed in config.seeds} if run.main else {}
         for score in ("dev_accuracy", "dev_macro_f1"):
             result[score] = {str(seed): head.scores[score] for seed, head in heads.items()}
+        if companion is not None and run.main:
+            result |= companion.summary(run, steps)
         return run.finish(result | {"sentences": len(setting.train), "steps": steps})
     finally:
         launch.stop(accelerator)
