@@ -23,7 +23,8 @@ from xalign.methods.langalign import Adapter, closeness, mean_shift, ridge
 from xalign.methods.langalign import _ridge as ridge_of
 from xalign.methods.translated_vectors import mutually_nearest, word_vectors
 from xalign.model_source import ModelSource
-from xalign.phases.langalign import exchanged, langalign
+from xalign.phases.langalign import langalign
+from xalign.phases.langalign_material import exchanged
 from xalign.runs import RunResult
 
 
@@ -108,7 +109,7 @@ def test_pieces_are_paired_where_each_is_the_other_s_nearest() -> None:
     first = torch.tensor([[1.0, 0], [0, 1], [0.9, 0.1]])
     second = torch.tensor([[0.0, 2], [3, 0]])
     left, right = mutually_nearest(first, second)
-    assert left.tolist() == [[1, 0], [0, 1]] and right.tolist() == [[3, 0], [0, 2]]
+    assert left.tolist() == [0, 1] and right.tolist() == [1, 0]
     assert len(mutually_nearest(first[:0], second)[0]) == 0
 
 
@@ -133,8 +134,8 @@ def test_exchanged_translations_are_wrong_and_all_still_there() -> None:
 def test_every_method_has_a_row_for_each_seed_and_its_outcomes_add_up(inputs: Path, tmp_path: Path) -> None:
     found = study(inputs, tmp_path / "run")
     table = rows(found)
-    methods = ["english-only", "mean-shift", "ridge", "fc", "translate-test", "native"]
-    assert list(dict.fromkeys(row["method"] for row in table)) == methods and len(table) == 12
+    methods = ["english-only", "mean-shift", "ridge", "fc", "translate-test", "translated", "native"]
+    assert list(dict.fromkeys(row["method"] for row in table)) == methods and len(table) == 14
     outcomes = [json.loads(line) for line in (found.directory / "outcomes.jsonl").read_text().splitlines()]
     for row in table:
         own = [o for o in outcomes if o["method"] == row["method"] and o["seed"] == int(row["seed"])]
@@ -158,7 +159,8 @@ def test_in_reverse_one_set_of_heads_reads_every_map(inputs: Path, tmp_path: Pat
     plain = [[row["accuracy"] for row in rows(run) if row["method"] == "english-only"] for run in (forward, back)]
     assert plain[0] == plain[1]
     labels = {json.loads(line).get("method") for line in (back.directory / "metrics.jsonl").read_text().splitlines()}
-    assert labels == {"fc", "english-only", "native"}
+    assert labels == {"fc", "english-only", "translated", "native"}
+    assert not (back.directory / "head").exists()  # its heads alone could not read the target language
 
 
 def test_step_1_fine_tunes_the_encoder_first_and_can_be_resumed(inputs: Path, tmp_path: Path) -> None:

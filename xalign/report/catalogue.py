@@ -12,6 +12,7 @@ from pathlib import Path
 from xalign.report.analyses import collect_analyses
 from xalign.report.figure1 import figure1
 from xalign.report.gradients import gradients
+from xalign.report.langalign import langalign
 from xalign.report.predict import predict
 from xalign.report.records import collect_transfers
 from xalign.report.render import Report
@@ -30,8 +31,9 @@ class Entry:
     Attributes:
         make: from a runs directory and an alignment step (None: the last one) to the report.
         phases: the phases whose runs it reads; it can be made where one of them was run.
-        target: what ``xalign grid run`` takes to make those runs.
+        target: what ``xalign grid run`` takes to make those runs; empty where a command of its own makes them.
         title, shows: its heading, and a sentence on what it shows.
+        command: without a target, the words of that command: all but model, data and place of the run.
     """
 
     make: Make
@@ -39,6 +41,7 @@ class Entry:
     target: str
     title: str
     shows: str
+    command: tuple[str, ...] = ()
 
 
 def of_retrieval(make: Callable[..., Report], *arguments: int) -> Make:
@@ -114,5 +117,13 @@ REPORTS: dict[str, Entry] = {
         "stages",
         "Stages of alignment",
         "How accuracy, distances and cosines move from the base over kept checkpoints to the final encoders.",
+    ),
+    "langalign": Entry(
+        lambda runs, step: langalign(runs),
+        ("langalign",),
+        "",
+        "LangAlign: a network between encoder and head",
+        "Whether a network that turns English vectors into the target language's beats simpler maps, and its cost.",
+        ("langalign", "--task", "topic", "--pair", "de-en"),
     ),
 }
