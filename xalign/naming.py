@@ -71,9 +71,9 @@ def calibrate_name(task: str, mode: str) -> str:
     return f"calibrate/{task}/{mode}"
 
 
-def langalign_name(task: str, pair: str, encoder: str) -> str:
-    """How a LangAlign run is called."""
-    return f"langalign/{task}/{pair}/{encoder}"
+def langalign_name(task: str, pair: str, encoder: str, variant: str) -> str:
+    """How a LangAlign run is called; `variant` says which network, and what is not as usual."""
+    return f"langalign/{task}/{pair}/{encoder}/{variant}"
 
 
 def joint_name(task: str, encoder: str) -> str:

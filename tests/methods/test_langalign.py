@@ -15,16 +15,22 @@ from sklearn.linear_model import Ridge
 from tiny import tiny_data, tiny_encoder
 
 from xalign.__main__ import run as command
-from xalign.config import LangalignConfig
+from xalign.config import LangalignConfig, TransferConfig
 from xalign.encoder import load_encoder
+from xalign.engine.batch import BatchOrder
 from xalign.errors import UsageError
 from xalign.frozen_features import Encoding
 from xalign.methods.langalign import Adapter, closeness, mean_shift, ridge
 from xalign.methods.langalign import _ridge as ridge_of
 from xalign.methods.translated_vectors import mutually_nearest, word_vectors
+from xalign.methods.unfrozen_adapter import TranslationBatches, UnfrozenObjective
 from xalign.model_source import ModelSource
-from xalign.phases.langalign import exchanged, langalign
+from xalign.naming import encoder_name, langalign_name
+from xalign.phases.langalign import langalign
+from xalign.phases.langalign_material import exchanged
+from xalign.phases.transfer import transfer
 from xalign.runs import RunResult
+from xalign.tasks.objective import Reader
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def study(inputs: Path, output: Path, **options: Any) -> RunResult:
     common: dict[str, Any] = {
-        "task": "topic", "pair": "de-en", "skip_step1": True, "adapter_steps": 200, "seeds": (15, 33), "epochs": 2,
+        "task": "topic", "pair": "de-en", "skip_step1": True, "adapter_steps": 40, "seeds": (15, 33), "epochs": 2,
         "head_learning_rate": 1e-2, "tracking": "none", "quiet": True,
     }  # fmt: skip
     places = {"model": str(inputs / "encoder"), "data": str(inputs / "data"), "output": str(output)}
@@ -108,7 +114,7 @@ def test_pieces_are_paired_where_each_is_the_other_s_nearest() -> None:
     first = torch.tensor([[1.0, 0], [0, 1], [0.9, 0.1]])
     second = torch.tensor([[0.0, 2], [3, 0]])
     left, right = mutually_nearest(first, second)
-    assert left.tolist() == [[1, 0], [0, 1]] and right.tolist() == [[3, 0], [0, 2]]
+    assert left.tolist() == [0, 1] and right.tolist() == [1, 0]
     assert len(mutually_nearest(first[:0], second)[0]) == 0
 
 
@@ -133,8 +139,8 @@ def test_exchanged_translations_are_wrong_and_all_still_there() -> None:
 def test_every_method_has_a_row_for_each_seed_and_its_outcomes_add_up(inputs: Path, tmp_path: Path) -> None:
     found = study(inputs, tmp_path / "run")
     table = rows(found)
-    methods = ["english-only", "mean-shift", "ridge", "fc", "translate-test", "native"]
-    assert list(dict.fromkeys(row["method"] for row in table)) == methods and len(table) == 12
+    methods = ["english-only", "mean-shift", "ridge", "fc", "translate-test", "translated", "native"]
+    assert list(dict.fromkeys(row["method"] for row in table)) == methods and len(table) == 14
     outcomes = [json.loads(line) for line in (found.directory / "outcomes.jsonl").read_text().splitlines()]
     for row in table:
         own = [o for o in outcomes if o["method"] == row["method"] and o["seed"] == int(row["seed"])]
@@ -158,7 +164,8 @@ def test_in_reverse_one_set_of_heads_reads_every_map(inputs: Path, tmp_path: Pat
     plain = [[row["accuracy"] for row in rows(run) if row["method"] == "english-only"] for run in (forward, back)]
     assert plain[0] == plain[1]
     labels = {json.loads(line).get("method") for line in (back.directory / "metrics.jsonl").read_text().splitlines()}
-    assert labels == {"fc", "english-only", "native"}
+    assert labels == {"fc", "english-only", "translated", "native"}
+    assert not (back.directory / "head").exists()  # its heads alone could not read the target language
 
 
 def test_step_1_fine_tunes_the_encoder_first_and_can_be_resumed(inputs: Path, tmp_path: Path) -> None:
@@ -180,6 +187,96 @@ def test_words_are_mapped_with_general_translations(inputs: Path, tmp_path: Path
     assert "native" not in found.result["accuracy"]  # the tiny German treebank has a test part alone
 
 
+def test_translated_heads_are_the_native_ones_where_all_sentences_are_translated(inputs: Path, tmp_path: Path) -> None:
+    whole = study(inputs, tmp_path / "whole").result
+    few = study(inputs, tmp_path / "few", sentences=20).result
+    assert whole["accuracy"]["translated"] == whole["accuracy"]["native"] == few["accuracy"]["native"]
+    assert few["translations_by_method"] == {
+        "english-only": 0, "mean-shift": 20, "ridge": 20, "fc": 20, "translate-test": 21, "translated": 20, "native": 0
+    }  # fmt: skip
+
+
+def test_costs_stand_beside_every_method(inputs: Path, tmp_path: Path) -> None:
+    there, back = (study(inputs, tmp_path / str(way), reverse=way, seeds=(15,)).result for way in (False, True))
+    counts = {"mean-shift": 16, "ridge": 16 * 17, "fc": 6 * 16 * 17}
+    assert there["parameters"] == counts["fc"] and there["parameters_by_method"].items() >= counts.items()
+    assert back["inference_parameters_by_method"].items() >= counts.items()
+    assert not any(there["inference_parameters_by_method"].values())  # forward, the target's vectors bypass the network
+    assert all(there["seconds_by_method"][name] > 0 for name in there["accuracy"])
+
+
+def test_the_network_s_heads_are_tested_by_transfer(inputs: Path, tmp_path: Path) -> None:
+    found = study(inputs, tmp_path / "run", adapter_steps=20, seeds=(15,))
+    places = {"model": str(found.directory), "data": str(inputs / "data"), "output": str(tmp_path / "transfer")}
+    again = transfer(TransferConfig(**places, languages=("deu",), max_length=128, tracking="none", quiet=True))
+    assert np.mean(list(again.result["accuracy"]["deu"].values())) == pytest.approx(found.result["accuracy"]["fc"])
+    lineage = json.loads((again.directory / "run.json").read_text())["lineage"]
+    assert encoder_name(lineage) == "base+langalign-de-en-fc-steps20-no-step1"
+
+
+# The ablation of the frozen encoder
+
+
+def test_an_encoder_that_learns_gets_gradients_on_both_sides_and_the_same_loss(inputs: Path) -> None:
+    encoder = load_encoder(ModelSource("tiny", inputs / "encoder"), dropout=0.0)
+    reader, adapter = Reader(encoder, frozen=False), Adapter("fc", 16, layers=2, dropout=0.0, seed=1)
+    texts = (inputs / "data" / "flores200_dataset" / "devtest" / "eng_Latn.devtest").read_text().splitlines()[:6]
+    sides = [[np.array([0, *ids, 2]) for ids in encoder.tokenizer(part, add_special_tokens=False)["input_ids"]]
+             for part in (texts[:3], texts[3:])]  # fmt: skip
+    order = BatchOrder(np.ones(3), 3, seed=1)
+    for places in (None, [(np.array([1]), np.array([2]))] * 3):
+        [batch] = TranslationBatches(*sides, places, order, padding=reader.padding).micro_batches(0)
+        found = UnfrozenObjective(reader, adapter)(batch.tensors, torch.tensor([1 / 3]))["adapter"]
+        errors = []
+        for row in batch.examples:  # one sentence at a time, read from the model itself
+            states = [encoder.base(input_ids=torch.from_numpy(side[row])[None]).last_hidden_state[0] for side in sides]
+            pair = [state[1:-1].mean(dim=0) for state in states] if places is None else [states[0][1], states[1][2]]
+            errors.append(((adapter(pair[0]) - pair[1]) ** 2).mean())
+        torch.testing.assert_close(found, torch.stack(errors).mean(), rtol=1e-4, atol=1e-6)
+        found.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in adapter.parameters())
+    assert reader.model.get_input_embeddings().weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"reverse": True}, {"task": "pos", "parallel": "general", "sentences": 30, "max_sentences": 20}]
+)
+def test_unfrozen_is_a_further_method_that_leaves_the_others_alone(
+    options: dict[str, Any], inputs: Path, tmp_path: Path
+) -> None:
+    common = {"adapter_steps": 12, "learning_rate": 1e-3, **options}
+    plain, more = study(inputs, tmp_path / "plain", **common), study(inputs, tmp_path / "more", unfrozen=True, **common)
+    assert set(more.result["accuracy"]) - set(plain.result["accuracy"]) == {"fc-unfrozen"}
+    assert all(more.result["accuracy"][name] == value for name, value in plain.result["accuracy"].items())
+    near = {row["map"]: row for row in rows(more, "closeness.csv")}
+    assert near["fc-unfrozen"]["cosine"] != near["fc"]["cosine"]
+
+
+def test_runs_that_differ_have_names_that_differ(inputs: Path) -> None:
+    given = {"task": "topic", "pair": "de-en", "output": "here"}
+    changes: list[dict[str, Any]] = [
+        {}, {"architecture": "ae"}, {"reverse": True}, {"skip_step1": True}, {"parallel": "general"}, {"sentences": 50},
+        {"noise": 0.1}, {"unfrozen": True}, {"adapter_layers": 4}, {"adapter_dropout": 0.5}, {"adapter_steps": 9},
+        {"seed": 1},
+    ]  # fmt: skip
+    names = [langalign_name("topic", "de-en", "base", LangalignConfig(**given, **one).variant) for one in changes]
+    assert len(set(names)) == len(names) and names[0] == "langalign/topic/de-en/base/fc"
+    assert not any(Path(one) in Path(other).parents for one in names for other in names)  # no run inside another
+
+
+def test_runs_share_one_fine_tuned_encoder(inputs: Path, tmp_path: Path) -> None:
+    options = {"skip_step1": False, "step1": str(tmp_path / "step1"), "learning_rate": 1e-3, "adapter_steps": 5}
+    first = study(inputs, tmp_path / "first", **options)
+    written = (tmp_path / "step1" / "result.json").stat().st_mtime_ns
+    second = study(inputs, tmp_path / "second", reverse=True, **options)
+    assert (tmp_path / "step1" / "result.json").stat().st_mtime_ns == written
+    assert first.result["accuracy"]["english-only"] == second.result["accuracy"]["english-only"]
+    assert not (tmp_path / "first" / "step1").exists()
+    with pytest.raises(UsageError, match="holds another run"):
+        study(inputs, tmp_path / "third", **options | {"learning_rate": 2e-3})
+    assert not (tmp_path / "third").exists()
+
+
 def test_a_complete_run_is_not_made_again(inputs: Path, tmp_path: Path) -> None:
     study(inputs, tmp_path / "run")
     assert study(inputs, tmp_path / "run").reused
@@ -193,6 +290,7 @@ def test_a_complete_run_is_not_made_again(inputs: Path, tmp_path: Path) -> None:
         ({"architecture": "ae", "adapter_layers": 5}, "even number"),
         ({"sentences": 1000}, "only 56 translations"),
         ({"pair": "en-kk"}, "no topic training data in kaz"),
+        ({"step1": "somewhere"}, "skip_step1 does without"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(

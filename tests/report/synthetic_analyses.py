@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from synthetic import ALIGN, write_run
 
-from xalign.config import LOSSES
+from xalign.config import LOSSES, LangalignConfig, as_dict
 from xalign.config.analyses import LANGUAGES, RETRIEVAL_PAIRS
+from xalign.naming import langalign_name
 from xalign.report.analyses import FILES
 
 DEPTH = 12
@@ -220,6 +221,7 @@ def write_everything(
 ) -> None:
     """All analyses of a whole grid, with plausible numbers."""
     few = {"pairs": language_pairs, **options}
+    write_langalign(runs, {"english-only": 0.5, "mean-shift": 0.5, "ridge": 0.6, "fc": 0.55}, sentences=20, **options)
     write_retrieval(runs, plausible("S0W0M0", None), **few)
     for task in (None, "pos", "topic"):
         write_distances(runs, distance_of("S0W0M0", None, task), task=task, **few)
@@ -257,3 +259,37 @@ def distance_of(loss: str, pair: str | None, task: str | None, share: float = 1.
         return float(moved + 0.01 * random.standard_normal())
 
     return value
+
+
+def write_langalign(
+    runs: Path,
+    accuracies: Mapping[str, float],
+    *,
+    variant: Mapping[str, Any] | None = None,
+    task: str = "topic",
+    pair: str = "de-en",
+    sentences: int = 400,
+    seeds: Sequence[int] = (15, 33),
+    encoder: str = "mini",
+    testbed: bool = False,
+) -> Path:
+    """A LangAlign run whose methods are right in the first share of the sentences; returns its directory."""
+    config = LangalignConfig(task=task, pair=pair, output="here", **(variant or {}))
+    n = config.sentences or 56
+    name = langalign_name(task, pair, "base", config.variant)
+    lineage = {"encoder": encoder, "task": task, "mode": "linear", "method": f"langalign-{pair}-{config.variant}"}
+    write_run(runs / name, "langalign", name, as_dict(config), lineage, testbed=testbed)
+    lines = [
+        {"method": method, "language": "eng" if method == "translate-test" else "deu", "seed": seed}
+        | {"sentence_id": f"{index:03}", "correct": int(index < share * sentences), "total": 1}
+        for method, share in accuracies.items()
+        for seed in seeds
+        for index in range(sentences)
+    ]
+    (runs / name / "outcomes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    maps = {"identity": 0.2, "mean-shift": 0.5, "ridge": 0.8, config.architecture: 0.7}
+    result = {"accuracy": dict(accuracies), "closeness": maps, "wrong": maps, "nearest": maps, "parameters": 99}
+    for key in ("parameters", "inference_parameters", "translations", "seconds"):
+        result[f"{key}_by_method"] = dict.fromkeys(accuracies, 7)
+    (runs / name / "result.json").write_text(json.dumps(result | {"translations": n, "seconds": 1.0}))
+    return runs / name

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import random_outcomes, write_run, write_transfer
+from synthetic import random_outcomes, write_transfer
+from synthetic_analyses import write_langalign
 
 from xalign.errors import UsageError, XalignError
 from xalign.report import write_report
@@ -32,25 +33,6 @@ def lines(runs: Path) -> dict[tuple[str, str], dict[str, str]]:
     """(method, language) → line of ``compare.csv``."""
     with (runs / "report" / "compare.csv").open() as stream:
         return {(line["method"], line["language"]): line for line in csv.DictReader(stream)}
-
-
-def write_langalign(runs: Path, *, network: int, testbed: bool = False) -> Path:
-    """A LangAlign run whose English-only head has 30 sentences right, its network so many."""
-    directory = runs / "langalign" / "topic" / "de-en" / "base"
-    lineage = {"encoder": "mini", "task": "topic"}
-    write_run(directory, "langalign", "langalign/topic/de-en/base", {}, lineage, testbed=testbed)
-    counts = {"English only": 30, "fc": network, "ridge": 31}
-    rows = [
-        {"method": name, "language": "deu", "seed": seed, "sentence_id": str(i), "correct": int(i < count), "total": 1}
-        for name, count in counts.items()
-        for seed in (15, 33, 42)
-        for i in range(SENTENCES)
-    ]
-    (directory / "outcomes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    accuracy = {name: count / SENTENCES for name, count in counts.items()}
-    result = {"accuracy": accuracy, "language": "deu", "translations": 700, "seconds": 40.0, "parameters": {"fc": 99}}
-    (directory / "result.json").write_text(json.dumps(result))
-    return directory
 
 
 def test_each_method_is_compared_with_the_base_of_its_task_and_mode(tmp_path: Path) -> None:
@@ -114,13 +96,13 @@ def test_a_run_that_is_gone_leaves_the_cost_unknown(tmp_path: Path) -> None:
 
 
 def test_langalign_is_compared_with_its_own_head_on_english(tmp_path: Path) -> None:
-    write_transfer(tmp_path, "topic", "linear", correct=right(10))
-    write_langalign(tmp_path, network=45)
+    write_langalign(tmp_path, {"english-only": 0.5, "mean-shift": 0.5, "ridge": 0.5, "fc": 0.75, "translate-test": 0.6})
     report = write_report("compare", tmp_path)
-    found = lines(tmp_path)["langalign de-en/base: fc", "target"]
-    assert float(found["change"]) == pytest.approx(0.25) and found["parameters"] == "99"
-    assert found["translations"] == "700" and found["seconds"] == "40.000000"
-    assert lines(tmp_path)["langalign de-en/base: English only", "mean"]["translations"] == "0"
+    found = {method.rpartition(" ")[2]: line for (method, what), line in lines(tmp_path).items() if what == "target"}
+    assert set(found) == {"english-only", "mean-shift", "ridge", "fc", "translate-test"}
+    assert float(found["fc"]["change"]) == pytest.approx(0.25) and float(found["fc"]["low"]) > 0.15
+    assert float(found["translate-test"]["change"]) == pytest.approx(0.1)
+    assert found["english-only"]["change"] == "" and found["fc"]["translations"] == "7"
     assert "langalign" in (tmp_path / "report" / "compare.svg").read_text()
     assert report.tables[0].title.startswith("Methods: sentence classification, linear only")
 
@@ -136,7 +118,7 @@ def test_checkpoints_on_the_way_are_no_methods(tmp_path: Path) -> None:
 
 def test_the_testbed_does_not_stand_beside_real_data(tmp_path: Path) -> None:
     write_transfer(tmp_path, "topic", "linear", correct=right(30))
-    write_langalign(tmp_path, network=45, testbed=True)
+    write_langalign(tmp_path, {"english-only": 0.5, "mean-shift": 0.5, "ridge": 0.5, "fc": 0.7}, testbed=True)
     with pytest.raises(XalignError, match="testbed is mixed with real data"):
         collect_methods(tmp_path)
 

@@ -154,6 +154,8 @@ def test_reports_without_runs_are_named_with_the_command_that_makes_them(tmp_pat
     assert "What is missing" in html and "real languages" in html
     assert f"xalign report table2 --runs {tmp_path}" in commands(html)
     assert any(c.startswith("xalign grid run table2 ") for c in commands(html))
+    assert any(c.startswith("xalign langalign --task topic ") for c in commands(html))  # what no grid makes
+    assert not any(c.startswith("xalign grid run langalign") for c in commands(html))
 
 
 def test_unusable_runs_of_one_report_do_not_keep_the_others_from_being_made(

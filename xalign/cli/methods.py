@@ -21,7 +21,11 @@ def langalign(
     model: o.Model = "mini",
     reverse: Annotated[bool, typer.Option("--reverse", help="Map the target language to English.")] = False,
     skip_step1: Annotated[bool, typer.Option("--skip-step1", help="No fine-tuning of the encoder first.")] = False,
+    step1: Annotated[str | None, typer.Option(help="Where to keep the fine-tuned encoder, shared by runs.")] = None,
     parallel: Annotated[str | None, typer.Option(help="in-domain: the task's sentences; or general.")] = None,
+    sentences: Annotated[int | None, typer.Option(help="Translated sentences; default: all there are.")] = None,
+    noise: Annotated[float | None, typer.Option(help="Share of translations that are wrong, 0 to 1.")] = None,
+    unfrozen: Annotated[bool, typer.Option("--unfrozen", help="Also a network whose encoder learns with it.")] = False,
     adapter_layers: Annotated[int | None, typer.Option(help="Linear layers of the adapter.")] = None,
     data: o.Data = None,
     preset: o.Preset = None,
@@ -39,8 +43,9 @@ def langalign(
     """
     given = {
         "task": task, "pair": pair, "architecture": architecture, "model": model, "reverse": reverse or None,
-        "skip_step1": skip_step1 or None, "parallel": parallel, "adapter_layers": adapter_layers, "data": data,
-        "output": output, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "skip_step1": skip_step1 or None, "step1": step1, "parallel": parallel, "sentences": sentences, "noise": noise,
+        "unfrozen": unfrozen or None, "adapter_layers": adapter_layers, "data": data, "output": output,
+        "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
     }  # fmt: skip
     config = prepare(LangalignConfig, "langalign", preset, assignments, given)
     if dry_run:

@@ -24,11 +24,15 @@ class LangalignConfig(RunOptions):
     adapter_batch_size: int = option(32, "translations a step", low=1)
     reverse: bool = option(False, "map the target language to English, for a head trained on English")
     skip_step1: bool = option(False, "leave the encoder as it is: no fine-tuning on English first")
+    step1: str | None = option(
+        None, "where the fine-tuned encoder is, or will be kept, so that several runs share it", kind="place"
+    )
     parallel: str = option(
         "in-domain", "translations of task sentences, or of any", choices=("in-domain", "general"), mark="lineage",
         source="Kim 2025",
     )  # fmt: skip
     sentences: int | None = option(None, "translated sentences; None = all there are", low=20)
+    unfrozen: bool = option(False, "a further network, whose encoder learns with it in step 2")
     noise: float = option(0.0, "share of translations exchanged for those of other sentences", low=0, high=1)
     seeds: tuple[int, ...] = option((15, 33, 42), "heads, one each", low=0, mark="paper", source="appendix B")
     epochs: int = option(15, "of heads, and of the encoder in step 1", low=1, mark="paper", source="appendix B")
@@ -39,3 +43,15 @@ class LangalignConfig(RunOptions):
     seed: int = option(42, "of step 1, the adapter, and which translations are taken", low=0)
     batch_size: int = option(64, "sentences encoded together", kind="execution", low=1)
     precision: str = option("auto", "fp32, bf16 or fp16; auto asks the device", choices=PRECISIONS, mark="user")
+
+    @property
+    def variant(self) -> str:
+        """What sets this run apart from others with the same task, pair and encoder: ``fc``, ``ae-reverse-n200``."""
+        words = {
+            "adapter_layers": "layers{}", "adapter_dropout": "dropout{:g}", "adapter_steps": "steps{}",
+            "reverse": "reverse", "skip_step1": "no-step1", "parallel": "{}", "sentences": "n{}",
+            "unfrozen": "unfrozen", "noise": "noise{:g}", "seed": "seed{}",
+        }  # fmt: skip
+        fields = type(self).__dataclass_fields__
+        changed = {name: getattr(self, name) for name in words if getattr(self, name) != fields[name].default}
+        return "-".join([self.architecture, *(words[name].format(value) for name, value in changed.items())])

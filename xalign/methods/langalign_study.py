@@ -1,34 +1,33 @@
-"""What LangAlign compares: the network and simpler maps, heads trained through each, and their accuracy.
+"""What LangAlign compares: the network and simpler maps, heads trained through each, their accuracy and their cost.
 
 One encoder, whose features are computed once; every map and every head trains on them. Source: Kim et al. 2025.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from xalign.config import FinetuneConfig, LangalignConfig
-from xalign.encoder import Encoder
-from xalign.engine import launch
+from xalign.data.tokens import tokenize_cached
+from xalign.encoder import load_encoder
 from xalign.engine.batch import BatchOrder
 from xalign.engine.loop import train
 from xalign.engine.training import Training
-from xalign.errors import UsageError
-from xalign.frozen_features import Encoding, frozen_features
 from xalign.methods.langalign import Adapter, AdapterObjective, Map, VectorBatches, mean_shift, ridge
-from xalign.methods.translated_vectors import sentence_vectors, word_vectors
+from xalign.methods.task_vectors import TaskVectors
+from xalign.methods.translated_vectors import corresponding_pieces
+from xalign.methods.unfrozen_adapter import TranslationBatches, UnfrozenObjective
 from xalign.metrics import accuracy, macro_f1
 from xalign.model_source import ModelSource
-from xalign.pair_batches import Layout
 from xalign.runs import Run
-from xalign.storage import write_text
-from xalign.tasks import Task
 from xalign.tasks.examples import Examples
 from xalign.tasks.finetuned import Head
 from xalign.tasks.heads_together import fit_heads
@@ -36,121 +35,152 @@ from xalign.tasks.objective import Reader
 from xalign.tasks.predict import predict_stored
 from xalign.tasks.training import Features, Setting
 
-ENGLISH_ONLY, NATIVE, TRANSLATED_TEST = "english-only", "native", "translate-test"
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+ENGLISH_ONLY, MEAN_SHIFT, RIDGE = "english-only", "mean-shift", "ridge"
+TRANSLATED, NATIVE, TRANSLATED_TEST, ENGLISH_TEST = "translated", "native", "translate-test", "english-test"
+Row = tuple[Any, ...]
 
 
 class Study:
-    """One encoder, the maps between its vectors, and the heads on them."""
+    """One encoder, the maps between its vectors, and the heads on them.
+
+    Attributes:
+        seconds: what each method takes beyond the encoding of the task's sentences, which all share.
+        parameters: of each map, network included.
+    """
 
     def __init__(
-        self, run: Run, config: LangalignConfig, task: Task, source: ModelSource, encoder: Encoder, encoding: Encoding
+        self, run: Run, config: LangalignConfig, source: ModelSource, vectors: TaskVectors, accelerator: Accelerator
     ) -> None:
-        self.run, self.config, self.task, self.source = run, config, task, source
-        self.encoder, self.encoding = encoder, encoding
-        self.reader = Reader(encoder, pooling="mean", frozen=True).to(encoding.device)
-        self.accelerator = launch.start("fp32", accumulation=1, clip=1.0, micro_batch=config.adapter_batch_size)
+        self.run, self.config, self.source = run, config, source
+        self.vectors, self.task, self.accelerator = vectors, vectors.task, accelerator
+        self.network = config.architecture
+        self.unfrozen = f"{config.architecture}-unfrozen"
         self.steps = 0
-        self.parameters = 0
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.parameters: dict[str, int] = {}
+        self.heads: dict[str, dict[int, Head]] = {}
 
-    def vectors(self, texts: tuple[list[str], list[str]]) -> tuple[Tensor, Tensor]:
-        """Vectors of translations as the task's head would see them.
+    @contextmanager
+    def timing(self, *methods: str) -> Iterator[None]:
+        """Add what the block takes to the time of these methods: of each, as if it were the only one."""
+        began = time.perf_counter()
+        yield
+        for method in methods:
+            self.seconds[method] += time.perf_counter() - began
 
-        Raises:
-            UsageError: too few to fit a map.
-        """
-        if self.task.name == "topic":
-            pair = sentence_vectors(self.encoder, *texts, self.encoding, pooling="mean", length=self.config.max_length)
-        else:
-            pair = word_vectors(self.encoder, *texts, self.encoding, length=self.config.max_length)
-        if len(pair[0]) < 2:
-            raise UsageError(f"{len(pair[0])} pairs of vectors are too few for a map: raise sentences")
-        return pair
+    def translations(self, texts: tuple[list[str], list[str]]) -> tuple[Tensor, Tensor]:
+        """Vectors of the pairs that maps are fitted on: what maps to what."""
+        with self.timing(MEAN_SHIFT, RIDGE, self.network):
+            pairs = self.vectors.translations(texts)
+        return pairs[::-1] if self.config.reverse else pairs
 
     def maps(self, source: Tensor, target: Tensor) -> dict[str, Map]:
         """The network, and what it must beat."""
-        return {
-            "identity": lambda vectors: vectors,
-            "mean-shift": mean_shift(source, target),
-            "ridge": ridge(source, target, seed=self.config.seed),
-            self.config.architecture: self.adapter(source, target),
-        }
+        width = source.shape[1]
+        maps: dict[str, Map] = {ENGLISH_ONLY: lambda vectors: vectors}
+        self.parameters |= {MEAN_SHIFT: width, RIDGE: width * width + width}
+        with self.timing(MEAN_SHIFT):
+            maps[MEAN_SHIFT] = mean_shift(source, target)
+        with self.timing(RIDGE):
+            maps[RIDGE] = ridge(source, target, seed=self.config.seed)
+        with self.timing(self.network):
+            maps[self.network] = self._frozen(source, target)
+        return maps
 
-    def adapter(self, source: Tensor, target: Tensor) -> Map:
-        """The trained network, in evaluation mode."""
+    def _new_adapter(self, name: str) -> Adapter:
         config = self.config
         adapter = Adapter(
-            config.architecture, self.encoder.width, layers=config.adapter_layers, dropout=config.adapter_dropout,
-            seed=config.seed,
+            config.architecture, self.vectors.encoder.width, layers=config.adapter_layers,
+            dropout=config.adapter_dropout, seed=config.seed,
         )  # fmt: skip
-        self.parameters = sum(parameter.numel() for parameter in adapter.parameters())
-        order = BatchOrder(np.ones(len(source)), config.adapter_batch_size, seed=config.seed, keep_last=True)
-        steps = config.adapter_steps
+        self.parameters[name] = sum(parameter.numel() for parameter in adapter.parameters())
+        return adapter
+
+    def _training(self, name: str) -> Training:
+        config, steps = self.config, self.config.adapter_steps
         training = Training(
-            steps=steps, seed=config.seed, title=f"adapter {config.architecture}", item="pairs", warmup=0.1, clip=1.0,
-            save_every=steps, quiet=config.quiet, labels={"method": config.architecture}, offset=self.steps,
+            steps=steps, seed=config.seed, title=f"adapter {name}", item="pairs", warmup=0.1, clip=1.0,
+            save_every=steps, quiet=config.quiet, labels={"method": name}, offset=self.steps,
         )  # fmt: skip
-        objective = AdapterObjective(adapter)
-        groups = [{"params": list(adapter.parameters()), "lr": config.adapter_learning_rate, "weight_decay": 0.0}]
-        train(self.run, objective, groups, VectorBatches(source, target, order), training, self.accelerator)
         self.steps += steps
-        adapter.eval().cpu()
+        return training
 
-        def apply(vectors: Tensor) -> Tensor:
-            with torch.inference_mode():
-                return adapter(vectors).clone()
+    def _order(self, lengths: np.ndarray) -> BatchOrder:
+        return BatchOrder(lengths, self.config.adapter_batch_size, seed=self.config.seed, keep_last=True)
 
-        return apply
+    def _frozen(self, source: Tensor, target: Tensor) -> Map:
+        """The network, trained on vectors of the frozen encoder."""
+        adapter = self._new_adapter(self.network)
+        groups = [{"params": list(adapter.parameters()), "lr": self.config.adapter_learning_rate, "weight_decay": 0.0}]
+        batches = VectorBatches(source, target, self._order(np.ones(len(source))))
+        train(self.run, AdapterObjective(adapter), groups, batches, self._training(self.network), self.accelerator)
+        return _applied(adapter)
 
-    def close(self) -> None:
-        """End its use of Accelerate."""
-        launch.stop(self.accelerator)
+    def train_unfrozen(self, texts: tuple[list[str], list[str]]) -> tuple[TaskVectors, Map]:
+        """The ablation: a copy of the encoder and a network, trained together; pieces that correspond stay fixed.
 
-    def test(
-        self, english: Mapping[str, list[Any]], target: Mapping[str, list[Any]], maps: Mapping[str, Map], code: str
-    ) -> list[tuple[Any, ...]]:
-        """Accuracy of heads trained on English through each map, tested in the target language.
+        Both losses see as many steps as the frozen network; a batch holds sentences, whatever the task.
+        """
+        config, fixed = self.config, self.vectors
+        encoder = load_encoder(self.source, dropout=0.0)
+        adapter = self._new_adapter(self.unfrozen)
+        reader = Reader(encoder, pooling="mean", frozen=False)
+        sides = [
+            [fixed.layout.sentence(ids) for ids in tokenize_cached(list(side), encoder.tokenizer)] for side in texts
+        ]
+        places = None
+        if self.task.name == "pos":
+            found = corresponding_pieces(fixed.encoder, *texts, fixed.encoding, length=config.max_length)
+            places = [pieces.places for pieces in found]
+        if config.reverse:
+            sides, places = sides[::-1], places and [pair[::-1] for pair in places]
+        order = self._order(np.array([len(ids) for ids in sides[0]]))
+        batches = TranslationBatches(sides[0], sides[1], places, order, padding=reader.padding)
+        learning = [parameter for parameter in reader.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": list(adapter.parameters()), "lr": config.adapter_learning_rate, "weight_decay": 0.0},
+            {"params": learning, "lr": config.learning_rate, "weight_decay": 0.0},
+        ]
+        with self.timing(self.unfrozen):
+            objective = UnfrozenObjective(reader, adapter)
+            train(self.run, objective, groups, batches, self._training(self.unfrozen), self.accelerator)
+        encoder.model.eval()
+        return TaskVectors(self.task, encoder, fixed.encoding, config.max_length), _applied(adapter)
+
+    def test_maps(
+        self, train_on: tuple[Examples, Examples], test_on: Examples, vectors: TaskVectors, maps: Mapping[str, Map]
+    ) -> dict[str, list[Row]]:
+        """Heads trained on English (training, dev) through each map, tested in the target language.
 
         In reverse heads are trained on plain English and the test vectors go through the map.
-
-        Args:
-            english, target: the task's sentences by split; the target's training data only where there are some.
-            code: the target language.
-
-        Returns:
-            rows of ``langalign.csv``.
         """
-        train, dev, test = (self.examples(english[split]) for split in ("train", "dev", "test"))
-        plain = Features(self.features(train), self.features(dev))
-        foreign = self.examples(target["test"])
-        vectors = self.features(foreign)
-        named = {ENGLISH_ONLY if name == "identity" else name: apply for name, apply in maps.items()}
-        if self.config.reverse:
-            heads = dict.fromkeys(named, self.heads(ENGLISH_ONLY, train, dev, plain))
-            tested = {name: apply(vectors) for name, apply in named.items()}
-        else:
-            through = {name: Features(apply(plain.train), apply(plain.dev)) for name, apply in named.items()}
-            heads = {name: self.heads(name, train, dev, part) for name, part in through.items()}
-            tested = dict.fromkeys(named, vectors)
-        rows = [row for name in named for row in self.score(name, code, heads[name], foreign, tested[name])]
-        rows += self.score(TRANSLATED_TEST, "eng", heads[ENGLISH_ONLY], test, self.features(test))
-        if "train" in target:
-            own, checked = (self.examples(target[split]) for split in ("train", "dev"))
-            native = self.heads(NATIVE, own, checked, Features(self.features(own), self.features(checked)))
-            rows += self.score(NATIVE, code, native, foreign, vectors)
-        self.keep(rows)
-        return [row[:5] for row in rows]
+        plain = Features(*map(vectors.features, train_on))
+        target = vectors.features(test_on)
+        rows: dict[str, list[Row]] = {}
+        shared: dict[int, Head] | None = None
+        for name, apply in maps.items():
+            if self.config.reverse:
+                if shared is None:
+                    with self.timing(*maps):
+                        shared = self.fit(name, *train_on, plain)
+                self.heads[name], tested = shared, apply(target)
+            else:
+                with self.timing(name):
+                    through = Features(apply(plain.train), apply(plain.dev))
+                    self.heads[name], tested = self.fit(name, *train_on, through), target
+            rows[name] = self.score(self.heads[name], test_on, tested)
+        return rows
 
-    def examples(self, sentences: list[Any]) -> Examples:
-        """Sentences as encoder inputs."""
-        encoder, length = self.encoder, self.encoder.effective_length(self.config.max_length)
-        special, kind = encoder.special_ids.tolist(), encoder.model.config.model_type
-        return self.task.examples(sentences, encoder, Layout.of(encoder.tokenizer, special, kind, length, length))
+    def test_own(self, name: str, train_on: tuple[Examples, Examples], test_on: Examples) -> list[Row]:
+        """Heads trained in the target language (training, dev), tested in it."""
+        with self.timing(name):
+            self.heads[name] = self.fit(name, *train_on, Features(*map(self.vectors.features, train_on)))
+        return self.score(self.heads[name], test_on, self.vectors.features(test_on))
 
-    def features(self, examples: Examples) -> Tensor:
-        """Vectors of the units that carry labels: (U, d)."""
-        return frozen_features(self.reader, examples, self.task.position, self.encoding)
-
-    def heads(self, name: str, train: Examples, dev: Examples, features: Features) -> dict[int, Head]:
+    def fit(self, name: str, train_on: Examples, dev: Examples, features: Features) -> dict[int, Head]:
         """Heads of all seeds on stored features."""
         config = self.config
         recipe = FinetuneConfig(
@@ -159,36 +189,35 @@ class Study:
             precision=config.precision, save_every=10**9,
         )  # fmt: skip
         setting = Setting(
-            self.run, recipe, self.task, self.source, self.encoder, train, dev, self.accelerator, self.encoding
-        )
+            self.run, recipe, self.task, self.source, self.vectors.encoder, train_on, dev, self.accelerator,
+            self.vectors.encoding,
+        )  # fmt: skip
         size, window = recipe.batch_size, recipe.bucket_batches
         orders = [
-            BatchOrder(train.lengths, size, seed=seed, bucket_batches=window, keep_last=True) for seed in config.seeds
+            BatchOrder(train_on.lengths, size, seed=seed, bucket_batches=window, keep_last=True)
+            for seed in config.seeds
         ]
         found = fit_heads(setting, config.seeds, orders, features, offset=self.steps, labels={"method": name})
         self.steps += config.epochs * orders[0].steps_per_epoch
         return found
 
-    def score(
-        self, name: str, language: str, heads: Mapping[int, Head], examples: Examples, vectors: Tensor
-    ) -> list[tuple[Any, ...]]:
-        """A row for each seed: method, language, seed, accuracy, macro-F1, and the outcome of each sentence."""
-        rows = []
+    def score(self, heads: Mapping[int, Head], examples: Examples, vectors: Tensor) -> list[Row]:
+        """For each seed: seed, accuracy, macro-F1, and a list of each sentence's id, hits and units."""
+        rows: list[Row] = []
         for seed, head in heads.items():
             [found] = predict_stored(vectors, examples, head.weight[None], head.bias[None], self.task.position)
             right = examples.per_sentence(found == examples.labels)
             outcomes = zip(examples.ids, right.tolist(), np.diff(examples.unit_starts).tolist(), strict=True)
-            scores = accuracy(found, examples.labels), macro_f1(found, examples.labels)
-            rows.append((name, language, seed, *scores, list(outcomes)))
+            rows.append((seed, accuracy(found, examples.labels), macro_f1(found, examples.labels), list(outcomes)))
         return rows
 
-    def keep(self, rows: list[tuple[Any, ...]]) -> None:
-        """Write the outcome of every sentence, for paired comparisons."""
-        lines = [
-            json.dumps(
-                {"method": name, "language": code, "seed": seed, "sentence_id": id_, "correct": right, "total": total}
-            )
-            for name, code, seed, _, _, outcomes in rows
-            for id_, right, total in outcomes
-        ]
-        write_text(self.run.directory / "outcomes.jsonl", "".join(f"{line}\n" for line in lines))
+
+def _applied(adapter: Adapter) -> Map:
+    """A trained network as a map, in evaluation mode."""
+    adapter.eval().cpu()
+
+    def apply(vectors: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return adapter(vectors).clone()
+
+    return apply

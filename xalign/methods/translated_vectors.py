@@ -7,7 +7,8 @@ would need a tokeniser for languages without spaces.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,36 +37,53 @@ def word_vectors(
     encoder: Encoder, source: Sequence[str], target: Sequence[str], encoding: Encoding, *, length: int
 ) -> tuple[Tensor, Tensor]:
     """Last-layer states of pieces that are each other's nearest in translated sentences: (m, d) each."""
-    room = encoder.effective_length(length)
-    layout = Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, room, room)
-    stores = [tokenize_cached(list(side), encoder.tokenizer) for side in (source, target)]
-    found: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, len(source), encoding.batch_size):
-        rows = range(start, min(start + encoding.batch_size, len(source)))
-        sides = [
-            _states(encoder, [layout.sentence(store[i]) for i in rows], layout.padding, encoding) for store in stores
-        ]
-        found += [mutually_nearest(first, second) for first, second in zip(*sides, strict=True)]
+    found = [pieces.vectors for pieces in corresponding_pieces(encoder, source, target, encoding, length=length)]
     empty = torch.empty(0, encoder.width)
     first, second = (torch.cat([empty, *(pair[side] for pair in found)]) for side in (0, 1))
     return first, second
 
 
-def _states(encoder: Encoder, rows: list[np.ndarray], padding: int, encoding: Encoding) -> list[Tensor]:
-    """States of each sentence's content pieces: (pieces, d)."""
+@dataclass(frozen=True)
+class Pieces:
+    """The pieces of a sentence and its translation that correspond: their tokens (k,), and their states (k, d)."""
+
+    places: tuple[np.ndarray, np.ndarray]
+    vectors: tuple[Tensor, Tensor]
+
+
+def corresponding_pieces(
+    encoder: Encoder, source: Sequence[str], target: Sequence[str], encoding: Encoding, *, length: int
+) -> Iterator[Pieces]:
+    """Pieces that are each other's nearest, for each pair of sentences in turn."""
+    room = encoder.effective_length(length)
+    layout = Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, room, room)
+    stores = [tokenize_cached(list(side), encoder.tokenizer) for side in (source, target)]
+    for start in range(0, len(source), encoding.batch_size):
+        rows = range(start, min(start + encoding.batch_size, len(source)))
+        sides = [
+            _states(encoder, [layout.sentence(store[i]) for i in rows], layout.padding, encoding) for store in stores
+        ]
+        for (where, first), (there, second) in zip(*sides, strict=True):
+            kept, nearest = mutually_nearest(first, second)
+            yield Pieces((where[kept].numpy(), there[nearest].numpy()), (first[kept], second[nearest]))
+
+
+def _states(encoder: Encoder, rows: list[np.ndarray], padding: int, encoding: Encoding) -> list[tuple[Tensor, Tensor]]:
+    """Each sentence's content pieces: which tokens they are (pieces,), and their states (pieces, d)."""
     ids = torch.from_numpy(pad(rows, padding)).to(encoding.device)
     with torch.inference_mode(), encoding.autocast():
         states = hidden_state(encoder.base, ids, ids != padding, encoder.depth).float()
     content = content_mask(ids, encoder.special_ids)
-    return [state[kept].cpu() for state, kept in zip(states, content, strict=True)]
+    return [(kept.nonzero().flatten().cpu(), state[kept].cpu()) for state, kept in zip(states, content, strict=True)]
 
 
 def mutually_nearest(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of (n, d) and (m, d) that are each other's nearest by cosine: (k, d) each."""
+    """Which rows of (n, d) and (m, d) are each other's nearest by cosine: (k,) indices into each."""
     if not len(first) or not len(second):
-        return first[:0], second[:0]
+        nothing = torch.empty(0, dtype=torch.long)
+        return nothing, nothing
     cosines = functional.normalize(first, dim=-1) @ functional.normalize(second, dim=-1).T
     there, back = cosines.argmax(dim=1), cosines.argmax(dim=0)
     rows = torch.arange(len(first))
     chosen = rows[back[there] == rows]
-    return first[chosen], second[there[chosen]]
+    return chosen, there[chosen]

@@ -13,6 +13,7 @@ from xalign.report.analyses import collect_analyses
 from xalign.report.compare import compare_methods
 from xalign.report.figure1 import figure1
 from xalign.report.gradients import gradients
+from xalign.report.langalign import langalign
 from xalign.report.predict import predict
 from xalign.report.records import collect_transfers
 from xalign.report.render import Report
@@ -31,8 +32,9 @@ class Entry:
     Attributes:
         make: from a runs directory and an alignment step (None: the last one) to the report.
         phases: the phases whose runs it reads; it can be made where one of them was run.
-        target: what ``xalign grid run`` takes to make those runs.
+        target: what ``xalign grid run`` takes to make those runs; empty where a command of its own makes them.
         title, shows: its heading, and a sentence on what it shows.
+        command: without a target, the words of that command: all but model, data and place of the run.
     """
 
     make: Make
@@ -40,6 +42,7 @@ class Entry:
     target: str
     title: str
     shows: str
+    command: tuple[str, ...] = ()
 
 
 def of_retrieval(make: Callable[..., Report], *arguments: int) -> Make:
@@ -122,5 +125,13 @@ REPORTS: dict[str, Entry] = {
         "transfer",
         "Methods: gain and cost",
         "What every tested method gains in each language, beside the parameters, time and translations that it takes.",
+    ),
+    "langalign": Entry(
+        lambda runs, step: langalign(runs),
+        ("langalign",),
+        "",
+        "LangAlign: a network between encoder and head",
+        "Whether a network that turns English vectors into the target language's beats simpler maps, and its cost.",
+        ("langalign", "--task", "topic", "--pair", "de-en"),
     ),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,18 @@ from typing import Any
 from xalign.data.languages import find, parse_pair
 from xalign.errors import UsageError, XalignError
 from xalign.naming import BASE
-from xalign.report.lineage import Chain, read_chain, read_run
+from xalign.report.langalign_records import ENGLISH_ONLY, LangalignRecord, collect_langalign
+from xalign.report.lineage import Chain
 from xalign.report.records import (
-    OUTCOMES,
-    PACKED_OUTCOMES,
     UNALIGNED,
     Cell,
-    KnownIds,
     TransferRecord,
     collect_transfers,
-    read_outcomes,
 )
-from xalign.runs import find_runs, state_of
 from xalign.storage import read_json
 
 TESTING = ("transfer",)  # phases whose time is not spent on training
-LANGALIGN, ENGLISH_ONLY, TRANSLATE_TEST = "langalign", "English only", "translate-test"
+LANGALIGN = "langalign"
 
 
 @dataclass(frozen=True)
@@ -82,10 +79,9 @@ def collect_methods(runs: Path) -> list[Method]:
     """
     if not runs.is_dir():
         raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
-    try:
+    records: list[TransferRecord] = []
+    with suppress(UsageError):  # there are none
         records = collect_transfers(runs, methods=True).complete
-    except UsageError:
-        records = []
     groups: dict[tuple[str, str, str], list[TransferRecord]] = defaultdict(list)
     for record in records:
         run = record.chain.runs[0]
@@ -95,10 +91,8 @@ def collect_methods(runs: Path) -> list[Method]:
         Method(task, mode, name, BASE, _targets(found[0].chain.runs[0]), tuple(found), chain_cost(found[0].chain))
         for (task, mode, name), found in groups.items()
     ]
-    for directory in find_runs(runs):
-        run = read_run(directory)
-        if run["phase"] == LANGALIGN and state_of(directory) == "complete":
-            methods += langalign_methods(directory, run)
+    with suppress(UsageError):  # there are none
+        methods += [method for found in collect_langalign(runs)[0] for method in langalign_methods(found)]
     if not methods:
         raise UsageError(f"{runs}: nothing was tested here; run 'xalign transfer' on a model, or 'xalign langalign'")
     _require_one_kind(methods)
@@ -147,37 +141,25 @@ def _translations(run: Mapping[str, Any], result: Mapping[str, Any]) -> int:
     return min(int(config["steps"]) * int(config["batch_size"]), int(result.get("pairs", {}).get("kept", 0)))
 
 
-def langalign_methods(directory: Path, run: Mapping[str, Any]) -> list[Method]:
-    """The methods that a LangAlign run tested, as heads on a frozen encoder."""
-    result = read_json(directory / "result.json")
-    known: KnownIds = {}
-    task, target = run["lineage"]["task"], result["language"]
-    packed = directory / PACKED_OUTCOMES
-    path = packed if packed.is_file() else directory / OUTCOMES
-    by_method = {name: read_outcomes(path, known, method=name) for name in result["accuracy"]}
-    label = str(run["name"]).split("/", 2)[2]
-    translations = int(result["translations"])
-    of_network = result.get("parameters_by_method", result["parameters"])
+def langalign_methods(found: LangalignRecord) -> list[Method]:
+    """What a LangAlign run tested on the target language's sentences, as heads on a frozen encoder."""
+    task, pair, _ = found.place
+    label = f"{LANGALIGN} {pair} {found}"
+    target = found.languages[ENGLISH_ONLY]
     methods = []
-    for name, (seeds, outcomes) in by_method.items():
-        there = outcomes.get(target)
-        if there is None and name == TRANSLATE_TEST:  # translations of the test sentences, where they have the same ids
-            reference = by_method[ENGLISH_ONLY][1][target]
-            (found,) = outcomes.values()
-            there = found if found.sentence_ids == reference.sentence_ids else None
-        if there is None:
-            continue
+    for name in found.comparable:
         record = TransferRecord(
-            directory=directory / name, cell=Cell(task, "linear", BASE, UNALIGNED), encoder=run["lineage"]["encoder"],
-            align_seed=None, align_step=None, testbed=run["testbed"], seeds=seeds, outcomes={target: there},
-            measures={}, chain=read_chain(directory), method=name,
+            directory=found.directory / name, cell=Cell(task, "linear", BASE, UNALIGNED), encoder=found.base,
+            align_seed=None, align_step=None, testbed=found.testbed, seeds=found.seeds,
+            outcomes={target: found.outcomes[name]}, measures={}, chain=found.chain, method=name,
         )  # fmt: skip
-        parameters = int(of_network.get(name, 0)) if isinstance(of_network, Mapping) else 0
-        used = 0 if name == ENGLISH_ONLY else translations
-        cost = Cost(parameters, float(result["seconds"]), used)
-        reference_name = f"{LANGALIGN} {label}: {ENGLISH_ONLY}"
+        cost = Cost(
+            parameters=found.value("inference_parameters_by_method", name),
+            seconds=found.value("seconds_by_method", name),
+            translations=found.value("translations_by_method", name),
+        )
         methods.append(
-            Method(task, "linear", f"{LANGALIGN} {label}: {name}", reference_name, (target,), (record,), cost)
+            Method(task, "linear", f"{label}: {name}", f"{label}: {ENGLISH_ONLY}", (target,), (record,), cost)
         )
     return methods
 

@@ -88,6 +88,14 @@ def grid_command(action: str, target: str, runs: Path, origin: Origin) -> str:
     return shlex.join([*words, *(["--data", origin.data] if origin.data else []), "--runs", str(runs)])
 
 
+def making_command(entry: Entry, runs: Path, origin: Origin) -> str:
+    """The command that makes the runs which a report lacks."""
+    if entry.target:
+        return grid_command("run", entry.target, runs, origin)
+    words = ["xalign", *entry.command, "--model", origin.model, *(["--data", origin.data] if origin.data else [])]
+    return shlex.join([*words, "--output", str(runs / entry.command[0])])
+
+
 def page(runs: Path, sections: list[Section], missing: list[Missing], *, step: int | None = None) -> str:
     """The page as text. Equal runs give equal pages: no time of writing stands in it."""
     origin = read_origin(runs)
@@ -169,7 +177,7 @@ def missing_html(missing: list[Missing], runs: Path, origin: Origin) -> str:
     listing = code(grid_command("status", "all", runs, origin))
     parts = [f"<p>Which runs of the whole matrix are complete, failed, stale or missing:</p>{listing}"]
     for gap in missing:
-        commands = [grid_command("run", gap.entry.target, runs, origin), report_command(gap.name, runs, None)]
+        commands = [making_command(gap.entry, runs, origin), report_command(gap.name, runs, None)]
         parts.append(f"<h3>{escape(gap.entry.title)}</h3><p>{escape(gap.why)}</p>{code(*commands)}")
     if PLACEHOLDER in listing:
         parts.insert(0, f"<p>{PLACEHOLDER} stands for the preset that the other runs were made with.</p>")

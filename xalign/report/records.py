@@ -202,13 +202,8 @@ def mean_over_seeds(values: Mapping[str, float | Mapping[str, float]]) -> dict[s
     }
 
 
-def read_outcomes(
-    path: Path, known_ids: KnownIds, *, method: str | None = None
-) -> tuple[tuple[int, ...], dict[str, LanguageOutcomes]]:
+def read_outcomes(path: Path, known_ids: KnownIds) -> tuple[tuple[int, ...], dict[str, LanguageOutcomes]]:
     """Seeds and outcomes of ``outcomes.jsonl``, one line a (language, seed, sentence).
-
-    Args:
-        method: of a file whose lines name a method too, only the lines of this one.
 
     Raises:
         XalignError: with file and line for a malformed line; or languages and seeds that lack sentences of the others.
@@ -219,8 +214,6 @@ def read_outcomes(
             for number, line in enumerate(stream, start=1):
                 try:
                     row = json.loads(line)
-                    if method is not None and row["method"] != method:
-                        continue
                     sentences = counts[row["language"]][row["seed"]]
                     correct, total = row["correct"], row["total"]
                     valid = row["sentence_id"] not in sentences and 0 <= correct <= total
