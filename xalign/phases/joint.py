@@ -5,8 +5,8 @@
 
 Each step reads a batch of the task and a batch of pairs; there are as many steps as fine-tuning takes. The run holds
 what full fine-tuning leaves, so that ``xalign transfer --model runs/joint`` tests it. Its ``metrics.jsonl`` follows the
-cosine of the objectives' gradients. Do they conflict, and does it help to remove the conflict? With the same budget of
-runs for each answer, S and N being the pairs' steps of one seed:
+cosine of the objectives' gradients. Do they conflict, and does it help to remove the conflict? Five rules or controls
+against five weights, and two other ways to protect the task; N is the steps of one seed, 660 for topics:
 
     for combine in pcgrad cagrad mgda gradvac random; do
       xalign joint --combine $combine --task topic --pair de-en --model M --data D --output R/$combine
