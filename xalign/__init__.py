@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xalign.config import (
+        AdviseConfig,
         AlignConfig,
         CalibrateConfig,
         DistancesConfig,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         TransferConfig,
     )
     from xalign.errors import UsageError, XalignError
+    from xalign.phases.advise import advise
     from xalign.phases.align import align
     from xalign.phases.calibrate import calibrate
     from xalign.phases.distances import distances
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from xalign.runs import RunResult
 
 _HOMES = {
+    "AdviseConfig": "xalign.config",
     "AlignConfig": "xalign.config",
     "CalibrateConfig": "xalign.config",
     "DistancesConfig": "xalign.config",
@@ -46,6 +49,7 @@ _HOMES = {
     "RunResult": "xalign.runs",
     "UsageError": "xalign.errors",
     "XalignError": "xalign.errors",
+    "advise": "xalign.phases.advise",
     "align": "xalign.phases.align",
     "calibrate": "xalign.phases.calibrate",
     "distances": "xalign.phases.distances",
@@ -58,6 +62,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdviseConfig",
     "AlignConfig",
     "CalibrateConfig",
     "DistancesConfig",
@@ -70,6 +75,7 @@ __all__ = [
     "TransferConfig",
     "UsageError",
     "XalignError",
+    "advise",
     "align",
     "calibrate",
     "distances",

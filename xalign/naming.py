@@ -76,6 +76,11 @@ def langalign_name(task: str, pair: str, encoder: str) -> str:
     return f"langalign/{task}/{pair}/{encoder}"
 
 
+def advise_name(task: str, pair: str, encoder: str) -> str:
+    """Where advice on a task, a pair and an encoder is kept."""
+    return f"advise/{task}/{pair}/{encoder}"
+
+
 def runs_directory(output: Path, name: str) -> Path:
     """The runs directory that `output` belongs to: the one above its name in a grid, else its parent."""
     parts = Path(name).parts

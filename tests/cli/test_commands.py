@@ -10,7 +10,7 @@ from xalign.__main__ import run
 from xalign.config import preset_names
 
 COMMANDS = ["align", "finetune", "transfer", "pretrain", "grid plan", "grid run", "grid status", "report", "doctor"]
-COMMANDS += ["config show", "data testbed", "mlflow sync", "mlflow ui"]
+COMMANDS += ["config show", "data testbed", "mlflow sync", "mlflow ui", "advise"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

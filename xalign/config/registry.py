@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xalign.config.advise import AdviseConfig
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import AlignConfig, FinetuneConfig, GridConfig, PretrainConfig, TransferConfig
@@ -16,5 +17,6 @@ PHASES: dict[str, type] = {
     "gradients": GradientsConfig,
     "calibrate": CalibrateConfig,
     "langalign": LangalignConfig,
+    "advise": AdviseConfig,
     "grid": GridConfig,
 }
