@@ -75,13 +75,20 @@ class GradientAnalysis:
             require_blocks(len(part) // 2, blocks, 1, f"sentences in a half of FLORES ({code})")
         self.alignment_blocks()
 
-    def task_blocks(self, label: str, sentences: Sequence[object], *, stratified: bool = False) -> TaskBlocks:
-        """The task's loss on blocks of labelled sentences; `stratified` by label, where a sentence has one label."""
+    def task_blocks(
+        self, label: str, sentences: Sequence[object], *, batches: int | None = None, stratified: bool = False
+    ) -> TaskBlocks:
+        """The task's loss on blocks of labelled sentences.
+
+        Args:
+            batches: in a block, if not as many as of pairs.
+            stratified: by label, where a sentence has one label.
+        """
         config, task = self.config, self.inputs.task
         examples = task.examples(sentences, self.encoder, self.layout)  # type: ignore[arg-type]
         found = TaskBlocks(
             label, self.reader, self.heads, examples, task.position, blocks=config.blocks,
-            per_block=config.batches * config.sentences_per_batch, batch_size=config.sentences_per_batch,
+            per_block=(batches or config.batches) * config.sentences_per_batch, batch_size=config.sentences_per_batch,
             seed=config.seed, stratified=stratified and task.position is None,
         )  # fmt: skip
         self.examples[label] = found.order.per_block

@@ -22,9 +22,7 @@ UNVALIDATED = "Nobody has checked such advice on your data: give --runs with fin
 def advise(
     task: Annotated[str | None, typer.Option(help="pos (UD part-of-speech tags) or topic (SIB-200).")] = None,
     pair: Annotated[str | None, typer.Option(help="The pair to align on, for example de-en.")] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="The run's directory; default: runs/advise/TASK/PAIR/base.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The run's directory; default: runs/advise/TASK/PAIR.")] = None,
     model: o.Model = "mini",
     data: o.Data = None,
     runs: Annotated[Path | None, typer.Option(help="Finished runs, on which such advice is checked.")] = None,
@@ -94,14 +92,15 @@ def _validate(runs: Path, format: str, tracking: str, as_json: bool) -> None:
 
 
 def _show(found: dict[str, Any], directory: Path) -> None:
+    from xalign.methods.advice import NOTHING
     from xalign.report.render import Table, to_rich
 
-    rows = [
-        (row["rank"], "do nothing" if row["configuration"] == "S0W0M0" else row["configuration"], row["score"],
-         None if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]", f"{100 * row['share_first']:.0f} %",
-         row["cosine_shared"], row["cosine_target"], row["rule"])
-        for row in found["ranking"]
-    ]  # fmt: skip
+    rows = []
+    for row in found["ranking"]:
+        interval = None if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+        name = "do nothing" if row["configuration"] == NOTHING else row["configuration"]
+        numbers = (row["score"], interval, f"{100 * row['share_first']:.0f} %", row["cosine_shared"])
+        rows.append((row["rank"], name, *numbers, row["cosine_target"], row["rule"]))
     columns = ("", "configuration", "score", "interval", "first in", "shared", "target", "paper's rule")
     table = Table(f"{found['task']} on {found['pair']}, {found['model']}", columns, tuple(rows))
     out = console()

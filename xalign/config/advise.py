@@ -17,6 +17,7 @@ class AdviseConfig(RunOptions):
     layer: str = option(
         "2/3", "of S and W: k of hidden_states[k], or a share of the depth", mark="lineage", source="TransliCo, InfoXLM"
     )
+    word_negatives: int = option(512, "entries of the vocabulary that are drawn against a pair's words", low=1)
     held_out: int = option(2000, "pairs kept from alignment; the alignment's gradients are taken on them", low=2)
     max_length: int = option(128, "tokens a sentence, special tokens included", low=8)
     seeds: tuple[int, ...] = option((15, 33, 42), "heads, one each; gradients are averaged over them", low=0)
@@ -24,7 +25,8 @@ class AdviseConfig(RunOptions):
     max_sentences: int | None = option(2000, "cap on the heads' training data, at most half of all", low=1)
     head_learning_rate: float = option(1e-3, "peak rate of the heads", low=0)
     blocks: int = option(8, "independent parts of the data, a gradient each", low=4)
-    batches: int = option(4, "batches a block", low=1)
+    batches: int = option(4, "batches of pairs in a block", low=1)
+    task_batches: int = option(16, "batches of labelled sentences in a block, as far as there are so many", low=1)
     pairs_per_batch: int = option(32, "pairs that are contrasted", low=2)
     sentences_per_batch: int = option(16, "labelled sentences", low=1, mark="paper", source="appendix B")
     sketch: int | None = option(65536, "numbers that stand for a gradient's groups; None = all of it", low=64)

@@ -30,7 +30,7 @@ class AdviceGradients:
 
 
 def take_gradients(
-    analysis: GradientAnalysis, english: Sequence[object], targets: Mapping[str, Sequence[object]]
+    analysis: GradientAnalysis, english: Sequence[object], targets: Mapping[str, Sequence[object]], batches: int
 ) -> AdviceGradients:
     """Take all gradients once, and compare each configuration's sum with the task's.
 
@@ -39,11 +39,15 @@ def take_gradients(
         english: labelled sentences that the heads were not trained on. (At a head's optimum the gradients of its own
             training sentences sum to nearly nothing.)
         targets: the same in other languages; may be empty.
+        batches: of labelled sentences in a block.
     """
     task = analysis.inputs.task.name
     sentences = {ENGLISH: english, **targets}
     labels = {code: f"{task} ({code})" for code in sentences}
-    tasks = {code: analysis.task_blocks(labels[code], part, stratified=True) for code, part in sentences.items()}
+    tasks = {
+        code: analysis.task_blocks(labels[code], part, batches=batches, stratified=True)
+        for code, part in sentences.items()
+    }
     alignment = analysis.alignment_blocks()
     with analysis.rows([*tasks.values(), alignment]) as rows:
         found = [collect(blocks, analysis.groups, rows)[labels[code]] for code, blocks in tasks.items()]

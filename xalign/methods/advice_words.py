@@ -23,8 +23,8 @@ def in_words(advice: Advice, pair: str) -> list[str]:
         lines.append(f"Not sure at all: {UNDETECTABLE}, so this is the paper's rule. More blocks or data may help.")
     else:
         lines.append(_how_sure(advice))
-        if first.configuration != NOTHING and first.score is not None and first.high is not None and first.high < 0:
-            lines.append("Every alignment's gradient works against the task.")
+        if advice.sure and first.configuration == NOTHING:
+            lines.append("The gradient of every alignment works against the task.")
         elif advice.configuration != first.configuration:
             lines.append(
                 f"The gradients put {described(first.configuration)} first, but cannot tell it from the paper's "

@@ -96,7 +96,7 @@ def advise(config: AdviseConfig) -> RunResult:
             _say(config, f"heads for {config.task} on the frozen encoder")
             analysis.heads = _train_heads(config, options.max_sentences, run.directory / "heads")
             _say(config, f"gradients of {config.task} and of S, W and M on {config.pair}")
-            gradients = take_gradients(analysis, unseen, targets)
+            gradients = take_gradients(analysis, unseen, targets, config.task_batches)
             return _finish(run, config, analysis, gradients)
 
 
@@ -122,7 +122,7 @@ def _gradient_options(config: AdviseConfig, sentences: int) -> GradientsConfig:
 def _recipe(config: AdviseConfig) -> AlignConfig:
     return AlignConfig(
         pair=config.pair, loss=ALL_LOSSES, output=config.output, max_length=config.max_length, layer=config.layer,
-        held_out=config.held_out,
+        held_out=config.held_out, word_negatives=config.word_negatives,
     )  # fmt: skip
 
 
