@@ -109,7 +109,7 @@ def test_right_advice_beats_the_default_and_wrong_advice_says_that_it_does_not(r
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.01, 0.03, "beats the plain"), (-0.01, 0.05, "does not beat the plain"), (-0.05, -0.01, "is worse than")],
+    [(0.01, 0.03, "beats the plain"), (-0.01, 0.05, "is not shown to beat the plain"), (-0.05, -0.01, "is worse than")],
 )
 def test_the_verdict_follows_the_interval(low: float, high: float, words: str) -> None:
     assert words in verdict([Gain(PLAIN, (low + high) / 2, low, high, 4)])

@@ -139,8 +139,10 @@ def verdict(gains: Sequence[Gain]) -> str:
     elif plain.high < 0:
         head = f"In finished runs, this advice is worse than the plain default {_quoted(PLAIN)}, so use that: {numbers}"
     else:
-        head = f"In finished runs, this advice does not beat the plain default {_quoted(PLAIN)}: {numbers}"
-    return f"{head} ({others})."
+        head = f"In finished runs, this advice is not shown to beat the plain default {_quoted(PLAIN)}: {numbers}"
+    rule = next((g for g in gains if g.over == RULE_POLICY), None)
+    alone = " The paper's rule alone did as well or better." if rule is not None and rule.estimate <= 0 else ""
+    return f"{head} ({others}).{alone}"
 
 
 def policy_table(found: Sequence[Choice]) -> Table:
