@@ -14,17 +14,9 @@ from tiny import tiny_data, tiny_encoder
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
 PHASES = (
-    "align",
-    "finetune",
-    "transfer",
-    "pretrain",
-    "retrieve",
-    "distances",
-    "gradients",
-    "calibrate",
-    "langalign",
-    "joint",
-)
+    "align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign",
+    "joint", "advise",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xalign.config import (
+        AdviseConfig,
         AlignConfig,
         CalibrateConfig,
         DistancesConfig,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         TransferConfig,
     )
     from xalign.errors import UsageError, XalignError
+    from xalign.phases.advise import advise
     from xalign.phases.align import align
     from xalign.phases.calibrate import calibrate
     from xalign.phases.distances import distances
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from xalign.runs import RunResult
 
 _HOMES = {
+    "AdviseConfig": "xalign.config",
     "AlignConfig": "xalign.config",
     "CalibrateConfig": "xalign.config",
     "DistancesConfig": "xalign.config",
@@ -49,6 +52,7 @@ _HOMES = {
     "RunResult": "xalign.runs",
     "UsageError": "xalign.errors",
     "XalignError": "xalign.errors",
+    "advise": "xalign.phases.advise",
     "align": "xalign.phases.align",
     "calibrate": "xalign.phases.calibrate",
     "distances": "xalign.phases.distances",
@@ -62,6 +66,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdviseConfig",
     "AlignConfig",
     "CalibrateConfig",
     "DistancesConfig",
@@ -75,6 +80,7 @@ __all__ = [
     "TransferConfig",
     "UsageError",
     "XalignError",
+    "advise",
     "align",
     "calibrate",
     "distances",

@@ -81,6 +81,11 @@ def joint_name(task: str, encoder: str) -> str:
     return f"joint/{task}/{encoder}"
 
 
+def advise_name(task: str, pair: str, encoder: str) -> str:
+    """Where advice on a task, a pair and an encoder is kept."""
+    return f"advise/{task}/{pair}/{encoder}"
+
+
 def runs_directory(output: Path, name: str) -> Path:
     """The runs directory that `output` belongs to: the one above its name in a grid, else its parent."""
     parts = Path(name).parts

@@ -10,7 +10,17 @@ from xalign.__main__ import run
 from xalign.config import preset_names
 
 COMMANDS = ["align", "finetune", "transfer", "pretrain", "grid plan", "grid run", "grid status", "report", "doctor"]
-COMMANDS += ["cite", "config show", "data testbed", "mlflow sync", "mlflow ui"]
+COMMANDS += [
+    "config show",
+    "data testbed",
+    "mlflow sync",
+    "mlflow ui",
+    "advise",
+    "cite",
+    "compare",
+    "joint",
+    "runs list",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

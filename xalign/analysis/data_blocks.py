@@ -26,6 +26,7 @@ class BlockOrder(BatchOrder):
         seed: int,
         equal_batches: bool = False,
         by_length: bool = True,
+        strata: np.ndarray | None = None,
         what: str = "examples",
     ) -> None:
         """Choose blocks of `per_block` examples, or as many as there are.
@@ -35,6 +36,8 @@ class BlockOrder(BatchOrder):
             equal_batches: every batch holds exactly `batch_size` examples (a contrast depends on it); otherwise the
                 last batch of a block takes what is left.
             by_length: examples of a block are batched by length, which saves padding.
+            strata: (n,) labels; every block then gets the same share of each label, as far as it goes. Where a class
+                decides most of a gradient, blocks would else differ by their classes more than by anything else.
             what: the examples' name, for errors.
 
         Raises:
@@ -46,6 +49,9 @@ class BlockOrder(BatchOrder):
             size -= size % batch_size
         super().__init__(lengths, batch_size, seed=seed, keep_last=True)
         order = generator(seed, "blocks").permutation(len(lengths))
+        if strata is not None:
+            order = order[: blocks * size]
+            order = order[np.argsort(strata[order], kind="stable")].reshape(size, blocks).T.ravel()  # dealt like cards
         self.blocks, self.per_block = blocks, size
         self.batches_per_block = -(-size // batch_size)
         self.steps_per_epoch = blocks * self.batches_per_block

@@ -75,14 +75,21 @@ class GradientAnalysis:
             require_blocks(len(part) // 2, blocks, 1, f"sentences in a half of FLORES ({code})")
         self.alignment_blocks()
 
-    def task_blocks(self, label: str, sentences: Sequence[object]) -> TaskBlocks:
-        """The task's loss on blocks of labelled sentences."""
+    def task_blocks(
+        self, label: str, sentences: Sequence[object], *, batches: int | None = None, stratified: bool = False
+    ) -> TaskBlocks:
+        """The task's loss on blocks of labelled sentences.
+
+        Args:
+            batches: in a block, if not as many as of pairs.
+            stratified: by label, where a sentence has one label.
+        """
         config, task = self.config, self.inputs.task
         examples = task.examples(sentences, self.encoder, self.layout)  # type: ignore[arg-type]
         found = TaskBlocks(
             label, self.reader, self.heads, examples, task.position, blocks=config.blocks,
-            per_block=config.batches * config.sentences_per_batch, batch_size=config.sentences_per_batch,
-            seed=config.seed,
+            per_block=(batches or config.batches) * config.sentences_per_batch, batch_size=config.sentences_per_batch,
+            seed=config.seed, stratified=stratified and task.position is None,
         )  # fmt: skip
         self.examples[label] = found.order.per_block
         return found
@@ -115,7 +122,7 @@ class GradientAnalysis:
         found: list[BlockGradients] = []
         pairs: list[tuple[str, str]] = []
         ahead: Lookahead | None = None
-        with self._rows([*tasks.values(), *alignments.values()]) as rows:
+        with self.rows([*tasks.values(), *alignments.values()]) as rows:
             for suffix in sources:
                 task = collect(tasks[suffix], self.groups, rows)[label + suffix]
                 if lookahead and not suffix:
@@ -137,7 +144,7 @@ class GradientAnalysis:
         """The task's gradients on the test data of each language, against English and pairwise."""
         tasks = {code: self.task_blocks(code, part) for code, part in self.inputs.test.items()}
         found: list[BlockGradients] = []
-        with self._rows(list(tasks.values())) as rows:
+        with self.rows(list(tasks.values())) as rows:
             for code, task in tasks.items():
                 gradients = collect(task, self.groups, rows)[code]
                 self.tests[code] = task, gradients.losses
@@ -171,7 +178,7 @@ class GradientAnalysis:
             for text in texts
         ]  # fmt: skip
         self.examples["FLORES"] = losses[0].order.per_block
-        with self._rows(losses) as rows:
+        with self.rows(losses) as rows:
             found = [gradients for loss in losses for gradients in collect(loss, self.groups, rows).values()]
             return self._languages(MLM_LANGUAGE, found, rows)
 
@@ -201,7 +208,8 @@ class GradientAnalysis:
         return Lookahead(self.groups, self.config.step_size, tasks, before)
 
     @contextmanager
-    def _rows(self, losses: Sequence[BlockLoss]) -> Iterator[GradientRows]:
+    def rows(self, losses: Sequence[BlockLoss]) -> Iterator[GradientRows]:
+        """Room for the gradients of these losses, for as long as the block lasts."""
         rows = GradientRows(
             self.folder / "gradients.npy", most_rows(losses, self.groups), self.groups,
             sketch=self.config.sketch, seed=self.config.seed,

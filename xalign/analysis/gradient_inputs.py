@@ -61,14 +61,19 @@ class GradientInputs:
         return [head for name, head in run.heads.items() if name != PROBE] if run is not None else []
 
 
-def read_inputs(config: GradientsConfig, source: ModelSource, data: DataDirectory) -> GradientInputs:
+def read_inputs(
+    config: GradientsConfig, source: ModelSource, data: DataDirectory, recipe: AlignConfig | None = None
+) -> GradientInputs:
     """Find and read all of it.
+
+    Args:
+        recipe: the alignment objective, where it is not the model's own.
 
     Raises:
         UsageError: an unaligned model without pair or loss, heads of another task or encoder, a language without data.
         XalignError: a file that is broken, or a run of heads that is not complete.
     """
-    recipe = alignment_recipe(config, source)
+    recipe = recipe or alignment_recipe(config, source)
     run = read_heads(config, source) if config.heads is not None else None
     trained = run.record["config"] if run is not None else _linear_defaults(config)
     task = make_task(config.task, label_on=trained["label_on"], pooling=trained["pooling"])

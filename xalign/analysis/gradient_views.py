@@ -87,6 +87,12 @@ class Products:
 
         return cls(objectives, groups, gramian(rows.array, rows.columns, transform=updates))
 
+    def between(self, first: str, second: str) -> np.ndarray:
+        """(K, K) products of one objective's blocks (rows) with another's, over all parameters."""
+        rows, columns = (slice(self._places[label], self._places[label] + self.blocks) for label in (first, second))
+        found: np.ndarray = np.sum([self.matrices[name][rows, columns] for name in self.groups.groups], axis=0)
+        return found
+
     def compare(self, view: str, first: str, second: str, *, paired: bool) -> Iterator[Line]:
         """The lines of two objectives, one for each group."""
         a, b = self.objectives[first], self.objectives[second]

@@ -24,6 +24,7 @@ class TaskBlocks:
         heads: trained on the encoder as it is.
         position: the piece of a word that carries its tag; None for sentences.
         blocks, per_block, batch_size: of sentences.
+        stratified: blocks have equal shares of each label; only where a sentence has one.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class TaskBlocks:
         per_block: int,
         batch_size: int,
         seed: int,
+        stratified: bool = False,
     ) -> None:
         self.names: tuple[str, ...] = (label,)
         self.blocks, self.reader = blocks, reader
@@ -47,7 +49,7 @@ class TaskBlocks:
         self.heads = len(heads)
         self.order = BlockOrder(
             examples.lengths, blocks=blocks, per_block=per_block, batch_size=batch_size, seed=seed,
-            what=f"sentences ({label})",
+            strata=examples.labels if stratified else None, what=f"sentences ({label})",
         )  # fmt: skip
         self.batches = TaskBatches(examples, self.order, padding=reader.padding, position=position)
 

@@ -1,5 +1,6 @@
 """Configurations: dataclasses with provenance, presets, and overrides from the command line."""
 
+from xalign.config.advise import AdviseConfig
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 from xalign.config.fields import Provenance, as_dict, identity, keyed
 from xalign.config.joint import JointConfig
@@ -20,6 +21,7 @@ __all__ = [
     "LOSSES",
     "MODES",
     "TASKS",
+    "AdviseConfig",
     "AlignConfig",
     "CalibrateConfig",
     "DistancesConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xalign.config.advise import AdviseConfig
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 from xalign.config.joint import JointConfig
 from xalign.config.methods import LangalignConfig
@@ -18,5 +19,6 @@ PHASES: dict[str, type] = {
     "calibrate": CalibrateConfig,
     "langalign": LangalignConfig,
     "joint": JointConfig,
+    "advise": AdviseConfig,
     "grid": GridConfig,
 }

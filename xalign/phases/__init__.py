@@ -8,17 +8,9 @@ from typing import Any
 from xalign.runs import RunResult
 
 NAMES = (
-    "align",
-    "finetune",
-    "transfer",
-    "pretrain",
-    "retrieve",
-    "distances",
-    "gradients",
-    "calibrate",
-    "langalign",
-    "joint",
-)
+    "align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign",
+    "joint", "advise",
+)  # fmt: skip
 
 
 def run_phase(phase: str, config: Any) -> RunResult:
