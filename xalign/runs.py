@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xalign.config import as_dict, identity
+from xalign.config import as_dict, keyed
 from xalign.errors import UsageError, XalignError
 from xalign.provenance import circumstances
 from xalign.storage import digest_json, locked, read_json, remove_partials, write_json, write_text
@@ -50,7 +50,7 @@ def run_key(phase: str, config: Any, inputs: Inputs) -> str:
     return digest_json(
         {
             "phase": phase,
-            "options": {k: list(v) if isinstance(v, tuple) else v for k, v in identity(config).items()},
+            "options": {k: list(v) if isinstance(v, tuple) else v for k, v in keyed(config).items()},
             "weights": inputs.weights,
             "data": dict(inputs.data),
             "method_version": METHOD_VERSION,

@@ -1,7 +1,7 @@
 """Configurations: dataclasses with provenance, presets, and overrides from the command line."""
 
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
-from xalign.config.fields import Provenance, as_dict, identity
+from xalign.config.fields import Provenance, as_dict, identity, keyed
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import (
     LOSSES,
@@ -34,6 +34,7 @@ __all__ = [
     "build",
     "default_preset",
     "identity",
+    "keyed",
     "parse_assignments",
     "preset_names",
     "show",

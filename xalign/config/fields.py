@@ -41,6 +41,7 @@ class Declaration:
     low: float | None
     high: float | None
     by: Mapping[str, Any] | None
+    late: bool = False
 
 
 def option(
@@ -54,6 +55,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     by: Mapping[str, Any] | None = None,
+    late: bool = False,
 ) -> Any:
     """Declare a field of a configuration.
 
@@ -67,10 +69,12 @@ def option(
         low, high: inclusive bounds of a number.
         by: defaults that depend on the task, the mode or the pair, keyed as `pick` says. The field's own default is
             then ``None``.
+        late: an identity option younger than runs that should stay valid: at its default it is left out of a run's key.
     """
     if mark not in MARKS:
         raise ValueError(f"unknown provenance mark {mark!r}")
-    declared = Declaration(help, Provenance(mark, source), kind, tuple(choices) if choices else None, low, high, by)
+    provenance = Provenance(mark, source)
+    declared = Declaration(help, provenance, kind, tuple(choices) if choices else None, low, high, by, late)
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"option": declared})
     return dataclasses.field(default=default, metadata={"option": declared})
@@ -163,6 +167,12 @@ def check(config: Any) -> None:
 def identity(config: Any) -> dict[str, Any]:
     """The options of a configuration that change numbers, by name."""
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if declaration(f).kind == "identity"}
+
+
+def keyed(config: Any) -> dict[str, Any]:
+    """The options that enter a run's key: `identity`, less late ones at their default, which had that effect before."""
+    late = {f.name: f.default for f in dataclasses.fields(config) if declaration(f).late}
+    return {name: value for name, value in identity(config).items() if name not in late or value != late[name]}
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -33,17 +33,28 @@ def sentence_vectors(
 
 
 def word_vectors(
-    encoder: Encoder, source: Sequence[str], target: Sequence[str], encoding: Encoding, *, length: int
+    encoder: Encoder,
+    source: Sequence[str],
+    target: Sequence[str],
+    encoding: Encoding,
+    *,
+    length: int,
+    layer: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Last-layer states of pieces that are each other's nearest in translated sentences: (m, d) each."""
-    room = encoder.effective_length(length)
-    layout = Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, room, room)
+    """States of pieces that are each other's nearest in translated sentences: (m, d) each.
+
+    Args:
+        layer: which ``hidden_states[k]``; None = the last.
+    """
+    layout = _layout(encoder, length)
+    layer = encoder.depth if layer is None else layer
     stores = [tokenize_cached(list(side), encoder.tokenizer) for side in (source, target)]
     found: list[tuple[Tensor, Tensor]] = []
     for start in range(0, len(source), encoding.batch_size):
         rows = range(start, min(start + encoding.batch_size, len(source)))
         sides = [
-            _states(encoder, [layout.sentence(store[i]) for i in rows], layout.padding, encoding) for store in stores
+            _states(encoder, [layout.sentence(store[i]) for i in rows], layout.padding, encoding, layer)
+            for store in stores
         ]
         found += [mutually_nearest(first, second) for first, second in zip(*sides, strict=True)]
     empty = torch.empty(0, encoder.width)
@@ -51,11 +62,25 @@ def word_vectors(
     return first, second
 
 
-def _states(encoder: Encoder, rows: list[np.ndarray], padding: int, encoding: Encoding) -> list[Tensor]:
+def piece_vectors(encoder: Encoder, texts: Sequence[str], encoding: Encoding, *, length: int, layer: int) -> Tensor:
+    """``hidden_states[layer]`` of all content pieces of sentences: (m, d)."""
+    layout = _layout(encoder, length)
+    inputs = [layout.sentence(ids) for ids in tokenize_cached(list(texts), encoder.tokenizer)]
+    starts = range(0, len(inputs), encoding.batch_size)
+    found = [_states(encoder, inputs[i : i + encoding.batch_size], layout.padding, encoding, layer) for i in starts]
+    return torch.cat([torch.empty(0, encoder.width), *(states for batch in found for states in batch)])
+
+
+def _layout(encoder: Encoder, length: int) -> Layout:
+    room = encoder.effective_length(length)
+    return Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, room, room)
+
+
+def _states(encoder: Encoder, rows: list[np.ndarray], padding: int, encoding: Encoding, layer: int) -> list[Tensor]:
     """States of each sentence's content pieces: (pieces, d)."""
     ids = torch.from_numpy(pad(rows, padding)).to(encoding.device)
     with torch.inference_mode(), encoding.autocast():
-        states = hidden_state(encoder.base, ids, ids != padding, encoder.depth).float()
+        states = hidden_state(encoder.base, ids, ids != padding, layer).float()
     content = content_mask(ids, encoder.special_ids)
     return [state[kept].cpu() for state, kept in zip(states, content, strict=True)]
 
