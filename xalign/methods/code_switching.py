@@ -18,7 +18,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -31,7 +30,6 @@ from xalign.errors import UsageError
 from xalign.randomness import uniforms
 
 METHOD = "codeswitch"
-AnySentence = TypeVar("AnySentence", TaggedSentence, TopicSentence)
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")  # of running text: letters, and what joins them
 
 
@@ -107,7 +105,7 @@ class CodeSwitcher:
             "known_words": self.known, "exchanged_words": self.exchanged,
         }  # fmt: skip
 
-    def __call__(self, sentence: AnySentence) -> AnySentence:
+    def __call__(self, sentence: TaggedSentence | TopicSentence) -> TaggedSentence | TopicSentence:
         """A sentence with as many words as before, under the same label or tags; what stands between words stays."""
         if isinstance(sentence, TaggedSentence):
             return dataclasses.replace(sentence, words=self._exchange(sentence.id, sentence.words))
