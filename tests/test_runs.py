@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from launching import REPOSITORY
 
-from xalign.config import AlignConfig
+from xalign.config import AlignConfig, TransferConfig
+from xalign.config.registry import PHASES
 from xalign.errors import UsageError
 from xalign.runs import Inputs, Run, completed, open_run, run_key, state_of
 
@@ -38,6 +40,27 @@ def test_what_changes_numbers_changes_the_key(change: dict[str, Any], tmp_path: 
 def test_what_changes_no_number_does_not_change_the_key(change: dict[str, Any], tmp_path: Path) -> None:
     given = config(tmp_path)
     assert run_key("align", given, INPUTS) == run_key("align", dataclasses.replace(given, **change), INPUTS)
+
+
+def test_an_option_added_later_leaves_the_keys_of_earlier_runs_as_they_were() -> None:
+    """Every archived record of these phases, most of them older than `transform` and `codeswitch`."""
+    checked = 0
+    for path in sorted((REPOSITORY / "results").rglob("run.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["phase"] not in ("finetune", "transfer", "retrieve"):
+            continue
+        options = {name: tuple(v) if isinstance(v, list) else v for name, v in record["config"].items()}
+        inputs = Inputs(record["inputs"]["weights"], record["inputs"]["data"])
+        assert run_key(record["phase"], PHASES[record["phase"]](**options), inputs) == record["key"], path
+        checked += 1
+    assert checked > 0
+
+
+def test_an_option_added_later_counts_where_it_is_used(tmp_path: Path) -> None:
+    plain = TransferConfig(output=str(tmp_path))
+    mapped = dataclasses.replace(plain, transform="centring")
+    higher = dataclasses.replace(mapped, transform_layer="2/3")
+    assert len({run_key("transfer", each, INPUTS) for each in (plain, mapped, higher)}) == 3
 
 
 def test_other_weights_or_data_are_another_run(tmp_path: Path) -> None:

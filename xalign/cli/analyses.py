@@ -19,6 +19,8 @@ def retrieve(
     output: o.Output,
     model: o.Model = "mini",
     pairs: Pairs = None,
+    transform: o.Transform = None,
+    transform_text: o.TransformText = None,
     data: o.Data = None,
     preset: o.Preset = None,
     assignments: o.Assignments = None,
@@ -35,8 +37,9 @@ def retrieve(
     Example: xalign retrieve --model runs/align/de-en/S1W0M1 --data DATA --pairs deu-eng,kor-fra --output runs/retrieval
     """
     given = {
-        "model": model, "pairs": pairs, "data": data, "output": output, "batch_size": batch_size,
-        "precision": precision, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "model": model, "pairs": pairs, "transform": transform, "transform_text": transform_text, "data": data,
+        "output": output, "batch_size": batch_size, "precision": precision, "resume": resume, "overwrite": overwrite,
+        "tracking": tracking, "quiet": quiet,
     }  # fmt: skip
     config = prepare(RetrieveConfig, "retrieve", preset, assignments, given)
     if dry_run:

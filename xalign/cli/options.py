@@ -37,6 +37,10 @@ GradientCheckpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Keep no activations inside layers: less memory, more work.")
 ]
 Languages = Annotated[str | None, typer.Option(help="Comma-separated codes: de, deu or deu_Latn.")]
+Transform = Annotated[str | None, typer.Option(help="none, centring or procrustes: a map without training.")]
+TransformText = Annotated[
+    str | None, typer.Option(help="What it is fitted on: topics (SIB-200 train), flores (dev), parallel or mono.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the resolved options and stop.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run exactly where it was saved.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that stands in --output.")]

@@ -90,6 +90,8 @@ def finetune(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
+    codeswitch: Annotated[float | None, typer.Option(help="Share of the words exchanged for translations.")] = None,
+    codeswitch_languages: Annotated[str | None, typer.Option(help="Languages of these: deu,kaz.")] = None,
     precision: o.Precision = None,
     compile: o.Compile = False,
     gradient_checkpointing: o.GradientCheckpointing = False,
@@ -106,9 +108,9 @@ def finetune(
     """
     given = {
         "task": task, "mode": mode, "model": model, "data": data, "output": output, "seeds": seeds, "epochs": epochs,
-        "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision,
-        "compile": compile or None, "gradient_checkpointing": gradient_checkpointing or None,
-        "resume": resume,
+        "batch_size": batch_size, "learning_rate": learning_rate, "codeswitch": codeswitch,
+        "codeswitch_languages": codeswitch_languages, "precision": precision,
+        "compile": compile or None, "gradient_checkpointing": gradient_checkpointing or None, "resume": resume,
         "overwrite": overwrite, "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet,
     }  # fmt: skip
     config = prepare(FinetuneConfig, "finetune", preset, assignments, given)
@@ -123,6 +125,11 @@ def transfer(
     model: Annotated[str, typer.Option(help="The directory of a 'xalign finetune' run.")],
     output: o.Output,
     languages: o.Languages = None,
+    transform: o.Transform = None,
+    transform_layer: Annotated[
+        str | None, typer.Option(help="Layer to map: k of hidden_states[k], or a share.")
+    ] = None,
+    transform_text: o.TransformText = None,
     data: o.Data = None,
     preset: o.Preset = None,
     assignments: o.Assignments = None,
@@ -139,7 +146,8 @@ def transfer(
     Example: xalign transfer --model runs/topic --data DATA --languages deu,kaz,jpn --output runs/topic-transfer
     """
     given = {
-        "model": model, "languages": languages, "data": data, "output": output, "batch_size": batch_size,
+        "model": model, "languages": languages, "transform": transform, "transform_layer": transform_layer,
+        "transform_text": transform_text, "data": data, "output": output, "batch_size": batch_size,
         "precision": precision, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
     }  # fmt: skip
     config = prepare(TransferConfig, "transfer", preset, assignments, given)

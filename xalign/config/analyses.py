@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from xalign.config.fields import option
 from xalign.config.phases import LANGUAGES, LOSSES, PRECISIONS, TASKS, RunOptions
+from xalign.config.transformations import TransformOptions
 
 RETRIEVAL_GROUPS = {
     "aligned with English": ("deu-eng", "kaz-eng", "kor-eng", "jpn-eng"),
@@ -36,7 +37,7 @@ class AnalysisOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrieveConfig(AnalysisOptions):
+class RetrieveConfig(TransformOptions, AnalysisOptions):
     """Sentence retrieval on FLORES-200: Table 2 and appendix C."""
 
     pairs: tuple[str, ...] = option(MEASURED_PAIRS, "language pairs", mark="paper", source="table 2, and English")

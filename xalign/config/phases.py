@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xalign.config.fields import option, resolve
+from xalign.config.transformations import TransformOptions
 
 LANGUAGES = ("deu", "eng", "kaz", "kor", "jpn", "hin", "zho", "spa", "rus", "lit", "kas", "fra", "bul", "heb")
 LOSSES = ("S0W0M1", "S0W1M0", "S0W1M1", "S1W0M0", "S1W0M1", "S1W1M0", "S1W1M1")
@@ -167,10 +168,16 @@ class FinetuneConfig(TrainingOptions):
     select: str = option("last", "epoch whose weights are kept", choices=("last", "best-dev"))
     features: bool = option(True, "linear mode: encode once, train on the stored features", kind="execution")
     probe: bool = option(True, "linear mode: also a converged logistic probe")
+    codeswitch: float = option(
+        0.0, "share of the training words exchanged for a translation", low=0, high=1, source="Qin 2020, CoSDA-ML",
+        late=True,
+    )  # fmt: skip
+    codeswitch_languages: tuple[str, ...] = option((), "languages of the translations", late=True)
+    codeswitch_seed: int = option(42, "which words, and which translations", low=0, late=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(RunOptions):
+class TransferConfig(TransformOptions, RunOptions):
     """Phase III: zero-shot evaluation of a fine-tuned model in other languages."""
 
     languages: tuple[str, ...] = option(LANGUAGES, "target languages", mark="inferred", source="tables 1 and 2")
@@ -179,6 +186,7 @@ class TransferConfig(RunOptions):
         256, "tokens a sentence, special tokens included", low=8, mark="paper", source="appendix B"
     )
     max_sentences: int | None = option(None, "cap on a language's test set", low=1)
+    transform_layer: str = option("1/1", "k of hidden_states[k], or a share of the depth, that is mapped", late=True)
     precision: str = option("auto", "fp32, bf16 or fp16; auto asks the device", choices=PRECISIONS, mark="user")
 
 

@@ -77,6 +77,31 @@ def dictionary_files(data: DataDirectory, source: Language, target: Language) ->
     return tuple(half for half in halves if half) if all(halves) else ()
 
 
+def languages_from(data: DataDirectory, source: Language) -> list[Language]:
+    """The languages that a dictionary of their own leads to from `source`, read in either direction, by code."""
+    found = {b if a == source else a for a, b in data.dictionaries() if source in (a, b)}
+    return sorted(found, key=lambda language: language.code)
+
+
+def translations_from(path: Path, data: DataDirectory, source: Language, target: Language) -> Translations:
+    """A dictionary read from `source` to `target`, turned round if it is the other way; identical strings left out.
+
+    Args:
+        path: the one file of `dictionary_files`.
+
+    Raises:
+        XalignError: a damaged dictionary.
+    """
+    turned = data.dictionaries().get((source, target)) != path
+    found: Translations = {}
+    for word, translations in load_dictionary(path).items():
+        for translation in translations:
+            a, b = (translation, word) if turned else (word, translation)
+            if a != b and b not in found.setdefault(a, []):
+                found[a].append(b)
+    return {word: translations for word, translations in found.items() if translations}
+
+
 def load_word_pairs(data: DataDirectory, source: Language, target: Language, ranks: Sequence[int]) -> WordPairs | None:
     """The words of a pair whose source words have certain ranks; None where no dictionary leads from one to the other.
 

@@ -34,10 +34,21 @@ def sentence_vectors(
 
 
 def word_vectors(
-    encoder: Encoder, source: Sequence[str], target: Sequence[str], encoding: Encoding, *, length: int
+    encoder: Encoder,
+    source: Sequence[str],
+    target: Sequence[str],
+    encoding: Encoding,
+    *,
+    length: int,
+    layer: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Last-layer states of pieces that are each other's nearest in translated sentences: (m, d) each."""
-    found = [pieces.vectors for pieces in corresponding_pieces(encoder, source, target, encoding, length=length)]
+    """States of pieces that are each other's nearest in translated sentences: (m, d) each.
+
+    Args:
+        layer: which ``hidden_states[k]``; None = the last.
+    """
+    pieces = corresponding_pieces(encoder, source, target, encoding, length=length, layer=layer)
+    found = [each.vectors for each in pieces]
     empty = torch.empty(0, encoder.width)
     first, second = (torch.cat([empty, *(pair[side] for pair in found)]) for side in (0, 1))
     return first, second
@@ -52,27 +63,50 @@ class Pieces:
 
 
 def corresponding_pieces(
-    encoder: Encoder, source: Sequence[str], target: Sequence[str], encoding: Encoding, *, length: int
+    encoder: Encoder,
+    source: Sequence[str],
+    target: Sequence[str],
+    encoding: Encoding,
+    *,
+    length: int,
+    layer: int | None = None,
 ) -> Iterator[Pieces]:
-    """Pieces that are each other's nearest, for each pair of sentences in turn."""
-    room = encoder.effective_length(length)
-    layout = Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, room, room)
+    """Pieces that are each other's nearest at a layer (None: the last), for each pair of sentences in turn."""
+    layout = _layout(encoder, length)
+    depth = encoder.depth if layer is None else layer
     stores = [tokenize_cached(list(side), encoder.tokenizer) for side in (source, target)]
     for start in range(0, len(source), encoding.batch_size):
         rows = range(start, min(start + encoding.batch_size, len(source)))
         sides = [
-            _states(encoder, [layout.sentence(store[i]) for i in rows], layout.padding, encoding) for store in stores
+            _states(encoder, [layout.sentence(store[i]) for i in rows], layout.padding, encoding, depth)
+            for store in stores
         ]
         for (where, first), (there, second) in zip(*sides, strict=True):
             kept, nearest = mutually_nearest(first, second)
             yield Pieces((where[kept].numpy(), there[nearest].numpy()), (first[kept], second[nearest]))
 
 
-def _states(encoder: Encoder, rows: list[np.ndarray], padding: int, encoding: Encoding) -> list[tuple[Tensor, Tensor]]:
+def piece_vectors(encoder: Encoder, texts: Sequence[str], encoding: Encoding, *, length: int, layer: int) -> Tensor:
+    """``hidden_states[layer]`` of all content pieces of sentences: (m, d)."""
+    layout = _layout(encoder, length)
+    inputs = [layout.sentence(ids) for ids in tokenize_cached(list(texts), encoder.tokenizer)]
+    starts = range(0, len(inputs), encoding.batch_size)
+    found = [_states(encoder, inputs[i : i + encoding.batch_size], layout.padding, encoding, layer) for i in starts]
+    return torch.cat([torch.empty(0, encoder.width), *(states for batch in found for _, states in batch)])
+
+
+def _layout(encoder: Encoder, length: int) -> Layout:
+    room = encoder.effective_length(length)
+    return Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, room, room)
+
+
+def _states(
+    encoder: Encoder, rows: list[np.ndarray], padding: int, encoding: Encoding, layer: int
+) -> list[tuple[Tensor, Tensor]]:
     """Each sentence's content pieces: which tokens they are (pieces,), and their states (pieces, d)."""
     ids = torch.from_numpy(pad(rows, padding)).to(encoding.device)
     with torch.inference_mode(), encoding.autocast():
-        states = hidden_state(encoder.base, ids, ids != padding, encoder.depth).float()
+        states = hidden_state(encoder.base, ids, ids != padding, layer).float()
     content = content_mask(ids, encoder.special_ids)
     return [(kept.nonzero().flatten().cpu(), state[kept].cpu()) for state, kept in zip(states, content, strict=True)]
 

@@ -8,6 +8,7 @@ parameters. Source: Veitsman, Liu & Schütze 2026, §4.3 and appendix B.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from xalign.engine import collective, launch
 from xalign.engine.batch import BatchOrder
 from xalign.errors import UsageError
 from xalign.frozen_features import Encoding, frozen_features
+from xalign.methods.code_switching import METHOD, code_switcher
 from xalign.model_source import ModelSource, find_model
-from xalign.naming import encoder_name, finetune_name, runs_directory
+from xalign.naming import encoder_name, finetune_name, runs_directory, with_method
 from xalign.pair_batches import Layout
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.probe import train_probe
@@ -59,17 +61,24 @@ def finetune(config: FinetuneConfig, *, keep_epochs: bool = False) -> RunResult:
     data = open_data(config.data)
     language = find(config.language)
     files = [task.file(data, language, split, config.treebank) for split in ("train", "dev")]
-    inputs = describe_inputs(data, files, source)
+    switcher, lexicons = code_switcher(
+        data, language, config.codeswitch, config.codeswitch_languages, config.codeswitch_seed
+    )
+    inputs = describe_inputs(data, [*files, *lexicons], source)
     if not config.overwrite and (done := completed(Path(config.output), run_key("finetune", config, inputs))):
         return done
-    sentences = [task.load(path) for path in files]
+    sentences: list[list[Any]] = [list(task.load(path)) for path in files]
     encoder = load_encoder(source, dropout=config.dropout)
     lineage = {**NO_LINEAGE, **source.lineage, "encoder": source.name, "task": config.task, "mode": config.mode}
+    if switcher is not None:
+        sentences[0] = [switcher(sentence) for sentence in capped(sentences[0], config.max_sentences)]
+        lineage = with_method(lineage, METHOD)
     name = finetune_name(config.task, config.mode, encoder_name(lineage))
     with open_run(config, "finetune", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return train_all(run, config, task, source, encoder, sentences, inputs, keep_epochs=keep_epochs)
+            cost = {} if switcher is None else switcher.cost()
+            return train_all(run, config, task, source, encoder, sentences, inputs, keep_epochs=keep_epochs, cost=cost)
 
 
 def check_combination(config: FinetuneConfig) -> None:
@@ -101,12 +110,14 @@ def train_all(
     *,
     keep_epochs: bool = False,
     companion: Companion | None = None,
+    cost: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Train all seeds in an open run, and finish it.
 
     Args:
         sentences: of training and of dev data.
         companion: what is trained beside the task.
+        cost: what the data took, for ``result.json``.
     """
     accelerator = launch.start(
         config.precision,
@@ -134,7 +145,7 @@ def train_all(
         linear = config.mode == "linear"
         features = _encode_once(setting) if linear and (config.features or config.probe) else None
         steps = _train_seeds(setting, features if config.features else None)
-        result: dict[str, Any] = {}
+        result: dict[str, Any] = dict(cost or {})
         if features is not None and config.probe and run.main:
             result["probe"] = _probe(setting, features)
         heads = {seed: read_head(head_file(run.directory, seed)) for seed in config.seeds} if run.main else {}

@@ -21,17 +21,20 @@ from xalign.analysis.retrieval import MEASURES, Neighbourhoods, layer_scores, ne
 from xalign.analysis.vectors import Vectorizer, open_vectors
 from xalign.config import RetrieveConfig
 from xalign.config.analyses import LAYERS, MAIN_LAYER
-from xalign.data.flores import load_metadata
-from xalign.data.languages import Language
+from xalign.data.flores import load_flores, load_metadata
+from xalign.data.languages import Language, find
 from xalign.data.layout import DataDirectory
 from xalign.encoder import load_encoder
 from xalign.engine import launch
 from xalign.errors import UsageError, XalignError
 from xalign.frozen_features import Encoding
 from xalign.hidden_states import resolve_layer
-from xalign.naming import retrieve_name, runs_directory
+from xalign.methods.transformation_text import FittingTexts
+from xalign.methods.transformations import method_name
+from xalign.methods.transformed_vectors import PairMaps
+from xalign.naming import encoder_name, retrieve_name, runs_directory, with_method
 from xalign.phases.csv_files import Value, write_csv
-from xalign.phases.flores_pairs import SPLIT, ChosenPairs, Pair, choose_pairs, load_translations, pair_name
+from xalign.phases.flores_pairs import ENGLISH, SPLIT, ChosenPairs, Pair, choose_pairs, load_translations, pair_name
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.phases.measured_model import ENCODER, measured_encoder
 from xalign.runs import Run, RunResult, completed, open_run, run_key
@@ -47,7 +50,8 @@ def retrieve(config: RetrieveConfig) -> RunResult:
 
     Returns:
         the run: ``retrieval.csv``, ``retrieval-centred.csv`` (after taking away each language's mean vector) and, where
-        FLORES's metadata are there, ``graded.csv``. Its ``result.json`` has means over pairs and directions.
+        FLORES's metadata are there, ``graded.csv``; all of them after ``transform``, if one is named. Its
+        ``result.json`` has means over pairs and directions.
 
     Raises:
         UsageError: a launch with several processes, a fine-tuned or unknown model, or a language without sentences;
@@ -62,7 +66,9 @@ def retrieve(config: RetrieveConfig) -> RunResult:
     data = open_data(config.data)
     chosen = choose_pairs(config, data)
     metadata = _metadata_file(data)
-    inputs = describe_inputs(data, [*chosen.files.values(), *([metadata] if metadata else [])], source)
+    texts = _fitting_texts(config, data, chosen)
+    files = [*chosen.files.values(), *([metadata] if metadata else []), *(texts.files if texts else [])]
+    inputs = describe_inputs(data, files, source)
     if not config.overwrite and (done := completed(Path(config.output), run_key("retrieve", config, inputs))):
         return done
     sentences = load_translations(chosen.files, config.max_sentences)
@@ -70,12 +76,16 @@ def retrieve(config: RetrieveConfig) -> RunResult:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoding = Encoding(config.batch_size, device, config.precision)
     vectorizer = Vectorizer(load_encoder(source), encoding, config.max_length, config.pooling)
-    name = retrieve_name(model.encoder)
-    with open_run(config, "retrieve", name, model.lineage, inputs) as run:
+    maps = PairMaps(vectorizer, texts, config.transform) if texts else None
+    lineage = (
+        with_method(model.lineage, method_name(config.transform, config.transform_text)) if maps else model.lineage
+    )
+    name = retrieve_name(encoder_name(lineage))
+    with open_run(config, "retrieve", name, lineage, inputs) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
             run.write("environment.json", launch.environment(None, config.precision))
-            return _measure(run, config, vectorizer, chosen, sentences, graded)
+            return _measure(run, config, vectorizer, chosen, sentences, graded, maps)
 
 
 def _metadata_file(data: DataDirectory) -> Path | None:
@@ -83,6 +93,15 @@ def _metadata_file(data: DataDirectory) -> Path | None:
         return data.flores_metadata(SPLIT)
     except UsageError:
         return None
+
+
+def _fitting_texts(config: RetrieveConfig, data: DataDirectory, chosen: ChosenPairs) -> FittingTexts | None:
+    """What a transformation is fitted on: nothing of devtest, in the measured languages or in English."""
+    if config.transform == "none":
+        return None
+    files = {find(ENGLISH): data.flores(find(ENGLISH), SPLIT)} | chosen.files
+    tested = {language: load_flores(path) for language, path in files.items()}
+    return FittingTexts(data, config.transform_text, config.transform, chosen.pairs, tested, config.transform_sentences)
 
 
 def _grades(path: Path, count: int) -> np.ndarray:
@@ -107,6 +126,7 @@ def _measure(
     chosen: ChosenPairs,
     sentences: dict[Language, list[str]],
     graded: np.ndarray | None,
+    maps: PairMaps | None,
 ) -> RunResult:
     depth = vectorizer.encoder.depth
     main = resolve_layer(MAIN_LAYER, depth)
@@ -114,11 +134,17 @@ def _measure(
     kept = {language: _keep(vectorizer, texts) for language, texts in sentences.items()}
     rows: dict[bool, list[Row]] = {False: [], True: []}
     graded_rows: list[Row] = []
+    parameters = 0
     for pair in chosen.pairs:
         # Opened for each pair: pages of a closed file no longer count as this process's memory.
         first, second = (open_vectors(kept[language].file) for language in pair)
+        near = [kept[language].nearest for language in pair]
+        if maps is not None:
+            first, second, added = maps.apply(pair, first, second)
+            parameters += added
+            near = [_nearest(first), _nearest(second)]
         for centred, found in rows.items():
-            nearest = (kept[pair[0]].nearest[centred], kept[pair[1]].nearest[centred])
+            nearest = (near[0][centred], near[1][centred])
             for layer, there, back in layer_scores(first, second, nearest, sizes, centred=centred):
                 for (a, b), scores in ((pair, there), (pair[::-1], back)):
                     found.append((a.code, b.code, layer, *(scores[measure] for measure in MEASURES)))
@@ -132,6 +158,7 @@ def _measure(
     write_csv(run.directory / "retrieval-centred.csv", COLUMNS, rows[True])
     if graded is not None:
         write_csv(run.directory / "graded.csv", GRADED_COLUMNS, graded_rows)
+    cost = {"parameters": parameters, "translations": maps.texts.translations} if maps is not None else {}
     return run.finish(
         {
             "means": _means(rows[False], main),
@@ -143,17 +170,20 @@ def _measure(
             "excluded_sentences": 0,
             "graded": graded is not None,
         }
+        | cost
     )
 
 
 def _keep(vectorizer: Vectorizer, texts: list[str]) -> _Kept:
     file = vectorizer.keep(texts)
-    vectors = open_vectors(file)
-    nearest = {
+    return _Kept(file, _nearest(open_vectors(file)))
+
+
+def _nearest(vectors: np.ndarray) -> dict[bool, Tensor]:
+    return {
         centred: torch.stack([nearest_of_own_language(unit_rows(layer, centred=centred)) for layer in vectors])
         for centred in (False, True)
     }
-    return _Kept(file, nearest)
 
 
 def _graded_rows(pair: Pair, first: np.ndarray, second: np.ndarray, layers: list[int], graded: np.ndarray) -> list[Row]:

@@ -25,9 +25,10 @@ from xalign.engine import launch
 from xalign.errors import UsageError
 from xalign.frozen_features import Encoding
 from xalign.metrics import compute
-from xalign.naming import encoder_name, runs_directory, transfer_name
+from xalign.naming import encoder_name, runs_directory, transfer_name, with_method
 from xalign.pair_batches import Layout
 from xalign.phases.inputs import describe_inputs, open_data
+from xalign.phases.transfer_mapping import Fitted, Mapping, prepare_mapping
 from xalign.runs import Run, RunResult, completed, open_run, run_key
 from xalign.storage import write_text
 from xalign.tasks import Task, make_task
@@ -60,15 +61,19 @@ def transfer(config: TransferConfig) -> RunResult:
     data = open_data(config.data)
     languages, missing = choose_languages(config, data, task)
     files = {language: task.file(data, language, "test") for language in languages}
+    loaded = {language: task.load(path) for language, path in files.items()}
+    mapping = prepare_mapping(config, model, data, task, loaded)
     inputs = dataclasses.replace(
-        describe_inputs(data, files.values(), None),
+        describe_inputs(data, [*files.values(), *(mapping.texts.files if mapping else [])], None),
         weights=model.digest,
         upstream=[{"path": str(model.directory), "key": model.record["key"]}],
     )
     if not config.overwrite and (done := completed(Path(config.output), run_key("transfer", config, inputs))):
         return done
-    sentences = {language.code: capped(task.load(path), config.max_sentences) for language, path in files.items()}
+    sentences = {language.code: capped(part, config.max_sentences) for language, part in loaded.items()}
     lineage = model.record["lineage"]
+    if mapping is not None:
+        lineage = with_method(lineage, mapping.name)
     name = transfer_name(lineage["task"], lineage["mode"], encoder_name(lineage))
     with open_run(config, "transfer", name, lineage, inputs) as run:
         runs = runs_directory(run.directory, name)
@@ -76,7 +81,7 @@ def transfer(config: TransferConfig) -> RunResult:
             run.write("environment.json", launch.environment(None, config.precision))
             if missing and not config.quiet:
                 print(f"without test data for {task.name}, left out: {', '.join(missing)}")
-            return _evaluate(run, config, model, task, sentences, missing)
+            return _evaluate(run, config, model, task, sentences, missing, mapping)
 
 
 def choose_languages(config: TransferConfig, data: DataDirectory, task: Task) -> tuple[list[Language], list[str]]:
@@ -108,12 +113,14 @@ def _evaluate(
     task: Task,
     sentences: dict[str, list[Any]],
     missing: list[str],
+    mapping: Mapping | None,
 ) -> RunResult:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoding = Encoding(config.batch_size, device, config.precision)
     values: dict[str, Values] = defaultdict(lambda: defaultdict(dict))
     outcomes: dict[str, list[str]] = {}
     examples: dict[str, Examples] = {}
+    parameters = 0
     for source, heads in model.encoders:
         encoder = load_encoder(source)
         if not examples:  # the encoders of all seeds share one tokenizer
@@ -125,10 +132,11 @@ def _evaluate(
         weights, biases = (
             torch.stack([getattr(model.heads[name], part) for name in heads]) for part in ("weight", "bias")
         )
-        # All languages in one stream: batches are full, and of similar length, whatever the language.
-        every = predict(reader, joined(list(examples.values())), weights, biases, task.positions, encoding)
-        ends = np.cumsum([len(tested.labels) for tested in examples.values()])
-        for (code, tested), found in zip(examples.items(), np.split(every, ends[:-1], axis=2), strict=True):
+        fitted = mapping.fit(encoder, task, reader, encoding, length=config.max_length) if mapping else None
+        parameters = sum(each.parameters for each in fitted.maps.values()) if fitted else 0
+        predictions = _predict(reader, examples, weights, biases, task, encoding, fitted)
+        for code, found in predictions.items():
+            tested = examples[code]
             for row, name in enumerate(heads):
                 by_position = dict(zip(task.positions, found[:, row], strict=True))
                 _score(values, task, code, name, by_position, tested)
@@ -139,7 +147,32 @@ def _evaluate(
     write_text(run.directory / "outcomes.jsonl", "".join(line for lines in outcomes.values() for line in lines))
     if probe is not None:
         write_text(run.directory / "outcomes-probe.jsonl", "".join(probe))
-    return run.finish(_result(values) | {"missing_languages": missing})
+    result = _result(values) | {"missing_languages": missing}
+    if mapping is not None:
+        result |= {"parameters": parameters, "translations": mapping.texts.translations}
+    return run.finish(result)
+
+
+def _predict(
+    reader: Reader,
+    examples: dict[str, Examples],
+    weights: torch.Tensor,
+    biases: torch.Tensor,
+    task: Task,
+    encoding: Encoding,
+    fitted: Fitted | None,
+) -> dict[str, np.ndarray]:
+    """By language, what `xalign.tasks.predict.predict` gives."""
+    if fitted is None:
+        # All languages in one stream: batches are full, and of similar length, whatever the language.
+        every = predict(reader, joined(list(examples.values())), weights, biases, task.positions, encoding)
+        ends = np.cumsum([len(tested.labels) for tested in examples.values()])
+        return dict(zip(examples, np.split(every, ends[:-1], axis=2), strict=True))
+    found = {}
+    for code, tested in examples.items():
+        with fitted.applied(reader, code):
+            found[code] = predict(reader, tested, weights, biases, task.positions, encoding)
+    return found
 
 
 def _layout(encoder: Encoder, max_length: int) -> Layout:

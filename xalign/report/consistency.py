@@ -130,8 +130,11 @@ def options(record: MadeByRun, phase: str) -> dict[str, Any]:
     run = record.chain.phase(phase)
     if run is None:
         return {}
-    names = {f.name for f in dataclasses.fields(PHASES[phase]) if declaration(f).kind == "identity"}
-    return {name: value for name, value in run["config"].items() if name in names - COORDINATES[phase]}
+    fields = {f.name: f for f in dataclasses.fields(PHASES[phase]) if declaration(f).kind == "identity"}
+    # Options that are younger than the run had their default's effect.
+    config = {name: f.default for name, f in fields.items() if declaration(f).late} | run["config"]
+    found = {name: value for name, value in config.items() if name in fields.keys() - COORDINATES[phase]}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def require_same_options(records: list[Record], phase: str) -> None:

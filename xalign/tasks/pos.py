@@ -52,6 +52,10 @@ class PosTask:
         """The sentences of a treebank file."""
         return load_treebank(path)
 
+    def text(self, sentence: TaggedSentence) -> str:
+        """A sentence as running text, its words parted by blanks."""
+        return " ".join(sentence.words)
+
     def examples(self, sentences: Sequence[TaggedSentence], encoder: Encoder, layout: Layout) -> Examples:
         """Tokenise sentences, and cut those longer than `layout.max_length` into windows at word boundaries.
 

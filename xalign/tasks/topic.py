@@ -48,6 +48,10 @@ class TopicTask:
         """The sentences of a SIB-200 file."""
         return load_topics(path)
 
+    def text(self, sentence: TopicSentence) -> str:
+        """A sentence as running text."""
+        return sentence.text
+
     def examples(self, sentences: Sequence[TopicSentence], encoder: Encoder, layout: Layout) -> Examples:
         """Tokenise sentences; those longer than `layout.max_length` are cut at the end."""
         store = tokenize_cached([sentence.text for sentence in sentences], encoder.tokenizer)
