@@ -13,7 +13,10 @@ from tiny import tiny_data, tiny_encoder
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
-PHASES = ("align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign")
+PHASES = (
+    *("align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign"),
+    "realign",
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         GradientsConfig,
         LangalignConfig,
         PretrainConfig,
+        RealignConfig,
         RetrieveConfig,
         TransferConfig,
     )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from xalign.phases.gradients import gradients
     from xalign.phases.langalign import langalign
     from xalign.phases.pretrain import pretrain
+    from xalign.phases.realign import realign
     from xalign.phases.retrieve import retrieve
     from xalign.phases.transfer import transfer
     from xalign.runs import RunResult
@@ -41,6 +43,7 @@ _HOMES = {
     "GradientsConfig": "xalign.config",
     "LangalignConfig": "xalign.config",
     "PretrainConfig": "xalign.config",
+    "RealignConfig": "xalign.config",
     "RetrieveConfig": "xalign.config",
     "TransferConfig": "xalign.config",
     "RunResult": "xalign.runs",
@@ -53,6 +56,7 @@ _HOMES = {
     "gradients": "xalign.phases.gradients",
     "langalign": "xalign.phases.langalign",
     "pretrain": "xalign.phases.pretrain",
+    "realign": "xalign.phases.realign",
     "retrieve": "xalign.phases.retrieve",
     "transfer": "xalign.phases.transfer",
 }
@@ -65,6 +69,7 @@ __all__ = [
     "GradientsConfig",
     "LangalignConfig",
     "PretrainConfig",
+    "RealignConfig",
     "RetrieveConfig",
     "RunResult",
     "TransferConfig",
@@ -77,6 +82,7 @@ __all__ = [
     "gradients",
     "langalign",
     "pretrain",
+    "realign",
     "retrieve",
     "transfer",
 ]

@@ -18,11 +18,15 @@ from xalign.config.presets import read_preset
 from xalign.config.registry import PHASES
 from xalign.errors import UsageError
 
-PAPER_PHASES = ("align", "finetune", "transfer", "retrieve", "distances", "gradients", "calibrate", "langalign", "grid")
+PAPER_PHASES = (
+    *("align", "finetune", "transfer", "retrieve", "distances", "gradients", "calibrate", "langalign", "realign"),
+    "grid",
+)
 LINE = re.compile(r"^  (?P<key>\w+):.*?\s# \[(?P<mark>\w+)\]\s*(?P<source>.*)$")
 REQUIRED = {
     "align": {"pair": "de-en"},
     "langalign": {"task": "topic", "pair": "de-en"},
+    "realign": {"task": "pos", "pair": "de-en"},
     **{phase: {"task": "pos"} for phase in ("finetune", "gradients", "calibrate")},
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import analyses, grid, methods, phases, tools
+from xalign.cli import analyses, grid, methods, phases, realign, tools
 
 app = typer.Typer(
     name="xalign",
@@ -22,6 +22,7 @@ app.command()(analyses.distances)
 app.command()(analyses.gradients)
 app.command()(analyses.calibrate)
 app.command()(methods.langalign)
+app.command()(realign.realign)
 app.command()(grid.report)
 app.command()(grid.predict)
 app.command()(tools.doctor)

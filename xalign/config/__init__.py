@@ -14,6 +14,7 @@ from xalign.config.phases import (
     TransferConfig,
 )
 from xalign.config.presets import build, default_preset, parse_assignments, preset_names, show
+from xalign.config.realign import RealignConfig
 
 __all__ = [
     "LOSSES",
@@ -28,6 +29,7 @@ __all__ = [
     "LangalignConfig",
     "PretrainConfig",
     "Provenance",
+    "RealignConfig",
     "RetrieveConfig",
     "TransferConfig",
     "as_dict",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import AlignConfig, FinetuneConfig, GridConfig, PretrainConfig, TransferConfig
+from xalign.config.realign import RealignConfig
 
 PHASES: dict[str, type] = {
     "align": AlignConfig,
@@ -16,5 +17,6 @@ PHASES: dict[str, type] = {
     "gradients": GradientsConfig,
     "calibrate": CalibrateConfig,
     "langalign": LangalignConfig,
+    "realign": RealignConfig,
     "grid": GridConfig,
 }

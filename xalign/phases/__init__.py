@@ -7,7 +7,10 @@ from typing import Any
 
 from xalign.runs import RunResult
 
-NAMES = ("align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign")
+NAMES = (
+    "align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign",
+    "realign",
+)  # fmt: skip
 
 
 def run_phase(phase: str, config: Any) -> RunResult:

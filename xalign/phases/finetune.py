@@ -9,7 +9,7 @@ parameters. Source: Veitsman, Liu & Schütze 2026, §4.3 and appendix B.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,14 +26,17 @@ from xalign.naming import encoder_name, finetune_name, runs_directory
 from xalign.pair_batches import Layout
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.probe import train_probe
-from xalign.runs import Inputs, Run, RunResult, completed, open_run, run_key
+from xalign.runs import Run, RunResult, completed, open_run, run_key
 from xalign.tasks import Task, make_task
 from xalign.tasks.examples import NOWHERE, Examples, capped
 from xalign.tasks.finetuned import PROBE, Head, head_file, read_head, write_description, write_head
 from xalign.tasks.heads_together import train_heads
 from xalign.tasks.objective import Reader
-from xalign.tasks.training import Features, Setting, train_seed
+from xalign.tasks.training import Companion, Features, Setting, train_seed
 from xalign.tracking import following
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 EVAL_BATCH = 64
 NO_LINEAGE = dict.fromkeys(("pair", "loss", "align_seed", "align_step"))
@@ -52,7 +55,7 @@ def finetune(config: FinetuneConfig, *, keep_epochs: bool = False) -> RunResult:
         UsageError: an option, model, language or output that does not fit, before anything is written.
         XalignError: training failed; what was reached stays for ``--resume``.
     """
-    _check(config)
+    check_combination(config)
     config = launch.with_precision(config)
     task = make_task(config.task, label_on=config.label_on, pooling=config.pooling)
     source = find_model(config.model)
@@ -69,10 +72,22 @@ def finetune(config: FinetuneConfig, *, keep_epochs: bool = False) -> RunResult:
     with open_run(config, "finetune", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return _train_all(run, config, task, source, encoder, sentences, inputs, keep_epochs)
+            accelerator = start(config)
+            try:
+                run.write("environment.json", launch.environment(accelerator, config.precision))
+                return run.finish(
+                    train_models(run, config, task, source, encoder, sentences, accelerator, keep_epochs=keep_epochs)
+                )
+            finally:
+                launch.stop(accelerator)
 
 
-def _check(config: FinetuneConfig) -> None:
+def check_combination(config: FinetuneConfig) -> None:
+    """Refuse options that contradict each other or the launch.
+
+    Raises:
+        UsageError: which, and what to do.
+    """
     processes = launch.world_size()
     if config.batch_size % (processes * config.accumulation):
         raise UsageError(
@@ -85,55 +100,64 @@ def _check(config: FinetuneConfig) -> None:
         raise UsageError("select=best-dev cannot collect an epoch's weights under DeepSpeed: use select=last")
 
 
-def _train_all(
-    run: Run,
-    config: FinetuneConfig,
-    task: Task,
-    source: ModelSource,
-    encoder: Encoder,
-    sentences: list[list[Any]],
-    inputs: Inputs,
-    keep_epochs: bool,
-) -> RunResult:
-    accelerator = launch.start(
+def start(config: FinetuneConfig) -> Accelerator:
+    """Start Accelerate as `train_models` wants it."""
+    return launch.start(
         config.precision,
         accumulation=config.accumulation,
         clip=config.clip,
         micro_batch=config.batch_size // config.accumulation // launch.world_size(),
         timeout_seconds=config.timeout_seconds,
     )
-    try:
-        run.write("environment.json", launch.environment(accelerator, config.precision))
-        length = encoder.effective_length(config.max_length)
-        layout = Layout.of(
-            encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, length, length
-        )
-        examples = [
-            task.examples(part, encoder, layout) for part in (capped(sentences[0], config.max_sentences), sentences[1])
-        ]
-        encoding = Encoding(EVAL_BATCH, accelerator.device, config.precision)
-        setting = Setting(
-            run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding, keep_epochs
-        )
-        if run.main:
-            write_description(run.directory, _description(setting), source, _reference(config, inputs))
-            _say(setting, length)
-        linear = config.mode == "linear"
-        features = _encode_once(setting) if linear and (config.features or config.probe) else None
-        steps = _train_seeds(setting, features if config.features else None)
-        result: dict[str, Any] = {}
-        if features is not None and config.probe and run.main:
-            result["probe"] = _probe(setting, features)
-        heads = {seed: read_head(head_file(run.directory, seed)) for seed in config.seeds} if run.main else {}
-        for score in ("dev_accuracy", "dev_macro_f1"):
-            result[score] = {str(seed): head.scores[score] for seed, head in heads.items()}
-        return run.finish(result | {"sentences": len(setting.train), "steps": steps})
-    finally:
-        launch.stop(accelerator)
 
 
-def _reference(config: FinetuneConfig, inputs: Inputs) -> str | None:
-    return inputs.weights if config.mode == "linear" else None
+def train_models(
+    run: Run,
+    config: FinetuneConfig,
+    task: Task,
+    source: ModelSource,
+    encoder: Encoder,
+    sentences: list[list[Any]],
+    accelerator: Accelerator,
+    *,
+    keep_epochs: bool = False,
+    companion: Companion | None = None,
+    offset: int = 0,
+) -> dict[str, Any]:
+    """Train the seeds of a run that are not finished yet, and write all that `xalign transfer` reads but the record.
+
+    Args:
+        source, encoder: what is fine-tuned.
+        sentences: training and development data of the task.
+        companion: what full mode learns beside the task.
+        offset: steps of the run before these.
+
+    Returns:
+        what belongs into ``result.json``.
+    """
+    length = encoder.effective_length(config.max_length)
+    layout = Layout.of(encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, length, length)
+    examples = [
+        task.examples(part, encoder, layout) for part in (capped(sentences[0], config.max_sentences), sentences[1])
+    ]
+    encoding = Encoding(EVAL_BATCH, accelerator.device, config.precision)
+    setting = Setting(
+        run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding, keep_epochs, companion,
+        offset,
+    )  # fmt: skip
+    linear = config.mode == "linear"
+    if run.main:
+        write_description(run.directory, _description(setting), source, source.digest if linear else None)
+        _say(setting, length)
+    features = _encode_once(setting) if linear and (config.features or config.probe) else None
+    steps = _train_seeds(setting, features if config.features else None)
+    result: dict[str, Any] = {}
+    if features is not None and config.probe and run.main:
+        result["probe"] = _probe(setting, features)
+    heads = {seed: read_head(head_file(run.directory, seed)) for seed in config.seeds} if run.main else {}
+    for score in ("dev_accuracy", "dev_macro_f1"):
+        result[score] = {str(seed): head.scores[score] for seed, head in heads.items()}
+    return result | {"sentences": len(setting.train), "steps": steps}
 
 
 def _description(setting: Setting) -> dict[str, Any]:
@@ -193,7 +217,7 @@ def _train_seeds(setting: Setting, features: Features | None) -> int:
         train_heads(setting, [config.seeds[i] for i in missing], [orders[i] for i in missing], features)
         return steps
     for index in missing:
-        train_seed(setting, config.seeds[index], orders[index], features, offset=index * steps)
+        train_seed(setting, config.seeds[index], orders[index], features, offset=setting.offset + index * steps)
         run.resuming = False  # the seeds that follow begin at their beginning
     return steps
 

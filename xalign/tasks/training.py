@@ -6,19 +6,21 @@ the frozen encoder in the loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from torch import Tensor, nn
 
 from xalign.config import FinetuneConfig
-from xalign.encoder import Encoder, export, load_encoder
+from xalign.encoder import Encoder, Tokenizer, export, load_encoder
 from xalign.engine import launch
-from xalign.engine.batch import BatchOrder
+from xalign.engine.batch import Batches, BatchOrder
 from xalign.engine.loop import train
-from xalign.engine.training import Training
+from xalign.engine.training import Objective, Training
 from xalign.engine.weights import full_precision
 from xalign.frozen_features import Encoding
 from xalign.metrics import accuracy, macro_f1
@@ -38,9 +40,25 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+class Companion(Protocol):
+    """What full fine-tuning learns beside its task, in the same steps."""
+
+    def texts(self, tokenizer: Tokenizer) -> Iterable[np.ndarray]:
+        """Token ids of all that it encodes."""
+
+    def join(self, objective: Objective, batches: Batches, encoder: Encoder, seed: int) -> tuple[Objective, Batches]:
+        """The task's objective and batches with its own."""
+
+
 @dataclass
 class Setting:
-    """What all seeds of a run share; with `keep_epochs` each epoch leaves its encoder and head in `epoch_directory`."""
+    """What all seeds of a run share.
+
+    Attributes:
+        keep_epochs: each epoch leaves its encoder and head in `epoch_directory`.
+        companion: another objective in the steps of full fine-tuning.
+        offset: steps of the run before fine-tuning.
+    """
 
     run: Run
     config: FinetuneConfig
@@ -52,6 +70,8 @@ class Setting:
     accelerator: Accelerator
     encoding: Encoding
     keep_epochs: bool = False
+    companion: Companion | None = None
+    offset: int = 0
 
 
 def epoch_directory(run: Path, seed: int, epoch: int) -> Path:
@@ -82,7 +102,8 @@ def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Feature
     if full:
         encoder.set_execution(compiled=config.compile, checkpointed=config.gradient_checkpointing)
         if config.vocabulary == "used":
-            keep_used_rows(encoder, chain(setting.train.inputs, setting.dev.inputs))
+            beside = setting.companion.texts(encoder.tokenizer) if setting.companion is not None else ()
+            keep_used_rows(encoder, chain(setting.train.inputs, setting.dev.inputs, beside))
     reader = Reader(encoder, pooling=config.pooling, frozen=not full)
     head = new_head(encoder.width, len(task.labels), seed)
     objective = TaskObjective(head, reader if features is None else None, dropout=config.dropout or 0.0)
@@ -111,7 +132,10 @@ def train_seed(setting: Setting, seed: int, order: BatchOrder, features: Feature
         keep=keep if setting.keep_epochs else None,
         keep_steps=tuple(order.steps_per_epoch * epoch for epoch in range(1, config.epochs + 1)),
     )  # fmt: skip
-    train(run, objective, _groups(config, objective), batches, training, accelerator)
+    learned: tuple[Objective, Batches] = objective, batches
+    if setting.companion is not None:
+        learned = setting.companion.join(objective, batches, encoder, seed)
+    train(run, learned[0], _groups(config, objective), learned[1], training, accelerator)
     if best is not None and run.main:
         latest.update(best.restore(objective))
     _keep(setting, seed, encoder, objective, latest)
