@@ -73,7 +73,7 @@ def dictionary_aligner(
     files = dictionary_files(data, *languages)
     if not files:
         return None
-    loaded = [{word.lower(): _lower(found) for word, found in load_dictionary(path).items()} for path in files]
+    loaded = [_without_case(load_dictionary(path)) for path in files]
     if len(files) == 2:  # both lead away from English
         translations: dict[str, frozenset[str]] = {}
         for word, second in loaded[1].items():
@@ -86,8 +86,11 @@ def dictionary_aligner(
     return DictionaryAligner(translations), files
 
 
-def _lower(words: Sequence[str]) -> frozenset[str]:
-    return frozenset(word.lower() for word in words)
+def _without_case(translations: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for word, others in translations.items():
+        found[word.lower()].update(other.lower() for other in others)
+    return {word: frozenset(others) for word, others in found.items()}
 
 
 def _reversed(translations: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
