@@ -139,11 +139,12 @@ class RealignmentBeside:
         batch_size: int,
         max_length: int,
         coefficient: float,
+        bucket_batches: int,
         options: dict[str, Any],
         batching: dict[str, int],
     ) -> None:
         self.pairs, self.batch_size, self.max_length, self.coefficient = pairs, batch_size, max_length, coefficient
-        self.options, self.batching = options, batching
+        self.bucket_batches, self.options, self.batching = bucket_batches, options, batching
 
     def texts(self, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
         """Token ids of all sentences of the pairs."""
@@ -151,7 +152,10 @@ class RealignmentBeside:
 
     def join(self, objective: Objective, batches: Batches, encoder: Encoder, seed: int) -> tuple[Objective, Batches]:
         """The task's objective and batches with realignment's; each seed reads the pairs in an order of its own."""
-        order = BatchOrder(np.ones(len(self.pairs)), self.batch_size, seed=derive_seed(seed, "realign"))
+        order = BatchOrder(
+            token_lengths(self.pairs, encoder.tokenizer), self.batch_size,
+            seed=derive_seed(seed, "realign"), bucket_batches=self.bucket_batches,
+        )  # fmt: skip
         beside = RealignmentBatches(self.pairs, WordPieces(encoder, self.max_length), order, **self.batching)
         realignment = RealignmentObjective(encoder, **self.options)
         return BesideTask(objective, realignment, self.coefficient), BatchesBeside(batches, beside)
@@ -161,3 +165,9 @@ def token_ids(pairs: LinkedPairs, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
     """Token ids of all sentences of pairs, in both languages."""
     for split in (pairs.source, pairs.target):
         yield from tokenize_cached(split.texts, tokenizer)
+
+
+def token_lengths(pairs: LinkedPairs, tokenizer: Tokenizer) -> np.ndarray:
+    """Tokens of the longer sentence of each pair: (n,)."""
+    first, second = (tokenize_cached(split.texts, tokenizer).lengths for split in (pairs.source, pairs.target))
+    return np.maximum(first, second)

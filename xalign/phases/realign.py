@@ -39,7 +39,7 @@ from xalign.methods.link_corpus import (
 )
 from xalign.methods.linked_words import LinkedPairs
 from xalign.methods.neural_aligner import NeuralAligner
-from xalign.methods.realignment import RealignmentBeside, RealignmentObjective, token_ids
+from xalign.methods.realignment import RealignmentBeside, RealignmentObjective, token_ids, token_lengths
 from xalign.methods.realignment_batches import RealignmentBatches
 from xalign.methods.word_aligners import WordAligner
 from xalign.methods.word_pieces import WordPieces
@@ -210,6 +210,7 @@ def _run(run: Run, config: RealignConfig, prepared: Preparation, accelerator: Ac
     if pairs is not None and "during" in config.strategy:
         companion = RealignmentBeside(
             pairs, batch_size=config.realign_batch_size, max_length=config.max_length, coefficient=config.coefficient,
+            bucket_batches=config.bucket_batches,
             options=_objective_options(config, prepared.layer), batching=_batching(config, accelerator),
         )  # fmt: skip
     trained = train_models(
@@ -268,7 +269,10 @@ def realign_before(
         keep_used_rows(encoder, token_ids(pairs, encoder.tokenizer))
     objective = RealignmentObjective(encoder, **_objective_options(config, layer))
     objective.freeze(encoder)
-    order = BatchOrder(np.ones(len(pairs)), config.realign_batch_size, seed=config.realign_seed)
+    order = BatchOrder(
+        token_lengths(pairs, encoder.tokenizer), config.realign_batch_size,
+        seed=config.realign_seed, bucket_batches=config.bucket_batches,
+    )  # fmt: skip
     batches = RealignmentBatches(
         pairs, WordPieces(encoder, config.max_length), order, **_batching(config, accelerator)
     )  # fmt: skip
