@@ -19,12 +19,8 @@ import numpy as np
 from xalign.config import RealignConfig
 from xalign.data.languages import find, parse_pair
 from xalign.data.parallel import PairCorpus, load_pairs
-from xalign.encoder import Encoder, export, load_encoder
+from xalign.encoder import Encoder, load_encoder
 from xalign.engine import launch
-from xalign.engine.batch import BatchOrder
-from xalign.engine.loop import train
-from xalign.engine.training import Training
-from xalign.engine.weights import full_precision
 from xalign.errors import UsageError
 from xalign.frozen_features import Encoding
 from xalign.hidden_states import layer_stack, resolve_layer
@@ -39,10 +35,9 @@ from xalign.methods.link_corpus import (
 )
 from xalign.methods.linked_words import LinkedPairs
 from xalign.methods.neural_aligner import NeuralAligner
-from xalign.methods.realignment import RealignmentBeside, RealignmentObjective, token_ids, token_lengths
-from xalign.methods.realignment_batches import RealignmentBatches
+from xalign.methods.realignment import RealignmentBeside
+from xalign.methods.realignment_before import ENCODER, batching, objective_options, realign_before
 from xalign.methods.word_aligners import WordAligner
-from xalign.methods.word_pieces import WordPieces
 from xalign.methods.word_retrieval import measure
 from xalign.model_source import ModelSource, find_model
 from xalign.naming import encoder_name, realign_name, runs_directory, with_method
@@ -50,16 +45,14 @@ from xalign.phases.csv_files import Value, write_csv
 from xalign.phases.finetune import EVAL_BATCH, NO_LINEAGE, check_combination, start, train_models
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.runs import Run, RunResult, completed, open_run, run_key
-from xalign.storage import digest_file, replacing_directory
+from xalign.storage import digest_file
 from xalign.tasks import Task, make_task
 from xalign.tasks.finetuned import encoder_directory
 from xalign.tracking import following
-from xalign.used_vocabulary import keep_used_rows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-ENCODER = "encoder"
 COLUMNS = ("state", "seed", "layer", "direction", "accuracy", "accuracy_strong")
 BASE, REALIGNED, FINETUNED = "base", "realigned", "finetuned"
 
@@ -211,7 +204,7 @@ def _run(run: Run, config: RealignConfig, prepared: Preparation, accelerator: Ac
         companion = RealignmentBeside(
             pairs, batch_size=config.realign_batch_size, max_length=config.max_length, coefficient=config.coefficient,
             bucket_batches=config.bucket_batches,
-            options=_objective_options(config, prepared.layer), batching=_batching(config, accelerator),
+            options=objective_options(config, prepared.layer), batching=batching(config, accelerator),
         )  # fmt: skip
     trained = train_models(
         run, config, prepared.task, source, encoder, prepared.sentences, accelerator, companion=companion, offset=offset
@@ -236,20 +229,6 @@ def _run(run: Run, config: RealignConfig, prepared: Preparation, accelerator: Ac
     )
 
 
-def _objective_options(config: RealignConfig, layer: int) -> dict[str, Any]:
-    return {
-        "layer": layer, "temperature": config.temperature, "negatives": config.negatives, "freeze": config.freeze,
-    }  # fmt: skip
-
-
-def _batching(config: RealignConfig, accelerator: Accelerator) -> dict[str, int]:
-    return {
-        "accumulation": config.accumulation,
-        "rank": accelerator.process_index,
-        "processes": accelerator.num_processes,
-    }
-
-
 def _say(run: Run, config: RealignConfig, corpus: PairCorpus, pairs: LinkedPairs | None, measured: LinkedPairs) -> None:
     if not run.main or config.quiet:
         return
@@ -257,39 +236,6 @@ def _say(run: Run, config: RealignConfig, corpus: PairCorpus, pairs: LinkedPairs
     if pairs is not None:
         print(f"{config.aligner}: {pairs.words:,} linked words in {len(pairs):,} sentence pairs", end="; ")
     print(f"{measured.words:,} held-out words for measuring")
-
-
-def realign_before(
-    run: Run, config: RealignConfig, source: ModelSource, pairs: LinkedPairs, layer: int, accelerator: Accelerator
-) -> None:
-    """Realign an encoder by itself, and write it to ``encoder/``."""
-    encoder = load_encoder(source, dropout=config.dropout if config.mode == "full" else None)
-    encoder.set_execution(compiled=config.compile, checkpointed=config.gradient_checkpointing)
-    if config.vocabulary == "used":
-        keep_used_rows(encoder, token_ids(pairs, encoder.tokenizer))
-    objective = RealignmentObjective(encoder, **_objective_options(config, layer))
-    objective.freeze(encoder)
-    order = BatchOrder(
-        token_lengths(pairs, encoder.tokenizer), config.realign_batch_size,
-        seed=config.realign_seed, bucket_batches=config.bucket_batches,
-    )  # fmt: skip
-    batches = RealignmentBatches(
-        pairs, WordPieces(encoder, config.max_length), order, **_batching(config, accelerator)
-    )  # fmt: skip
-    training = Training(
-        steps=config.realign_steps, seed=config.realign_seed, title=f"realign {config.pair} {config.aligner}",
-        item="pairs", warmup=config.realign_warmup, clip=config.clip, accumulation=config.accumulation,
-        save_every=config.save_every, workers=config.workers, quiet=config.quiet, labels={"stage": "realign"},
-    )  # fmt: skip
-    learned = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    groups = [{"params": learned, "lr": config.realign_learning_rate, "weight_decay": 0.0}]
-    train(run, objective, groups, batches, training, accelerator)
-    state = full_precision(encoder.model, accelerator)
-    if run.main:
-        with replacing_directory(run.directory / ENCODER) as folder:
-            export(encoder, folder, state)
-    accelerator.free_memory()
-    accelerator.wait_for_everyone()
 
 
 def _measure(

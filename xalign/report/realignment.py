@@ -54,7 +54,7 @@ def realignment_units(runs: Path) -> list[RealignmentUnit]:
     """The units of all complete realignment runs below `runs` that a complete transfer run tested."""
     found = [(path, read_json(path / "run.json")) for path in find_runs(runs) if state_of(path) == "complete"]
     made = {record["key"]: (path, record) for path, record in found if record["phase"] == "realign"}
-    units = []
+    units: list[RealignmentUnit] = []
     for path, record in found:
         keys = [each["key"] for each in record["upstream"]]
         if record["phase"] == "transfer" and keys and keys[0] in made:
