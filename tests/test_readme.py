@@ -15,7 +15,7 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
 PHASES = (
     "align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign",
-    "joint", "advise",
+    "realign", "joint", "advise",
 )  # fmt: skip
 
 

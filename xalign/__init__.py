@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         JointConfig,
         LangalignConfig,
         PretrainConfig,
+        RealignConfig,
         RetrieveConfig,
         TransferConfig,
     )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from xalign.phases.joint import joint
     from xalign.phases.langalign import langalign
     from xalign.phases.pretrain import pretrain
+    from xalign.phases.realign import realign
     from xalign.phases.retrieve import retrieve
     from xalign.phases.transfer import transfer
     from xalign.runs import RunResult
@@ -47,6 +49,7 @@ _HOMES = {
     "JointConfig": "xalign.config",
     "LangalignConfig": "xalign.config",
     "PretrainConfig": "xalign.config",
+    "RealignConfig": "xalign.config",
     "RetrieveConfig": "xalign.config",
     "TransferConfig": "xalign.config",
     "RunResult": "xalign.runs",
@@ -61,6 +64,7 @@ _HOMES = {
     "joint": "xalign.phases.joint",
     "langalign": "xalign.phases.langalign",
     "pretrain": "xalign.phases.pretrain",
+    "realign": "xalign.phases.realign",
     "retrieve": "xalign.phases.retrieve",
     "transfer": "xalign.phases.transfer",
 }
@@ -75,6 +79,7 @@ __all__ = [
     "JointConfig",
     "LangalignConfig",
     "PretrainConfig",
+    "RealignConfig",
     "RetrieveConfig",
     "RunResult",
     "TransferConfig",
@@ -89,6 +94,7 @@ __all__ = [
     "joint",
     "langalign",
     "pretrain",
+    "realign",
     "retrieve",
     "transfer",
 ]

@@ -86,6 +86,11 @@ def advise_name(task: str, pair: str, encoder: str) -> str:
     return f"advise/{task}/{pair}/{encoder}"
 
 
+def realign_name(task: str, mode: str, encoder: str) -> str:
+    """How a realignment run is called."""
+    return f"realign/{task}/{mode}/{encoder}"
+
+
 def runs_directory(output: Path, name: str) -> Path:
     """The runs directory that `output` belongs to: the one above its name in a grid, else its parent."""
     parts = Path(name).parts

@@ -19,13 +19,13 @@ from xalign.config.registry import PHASES
 from xalign.errors import UsageError
 
 PAPER_PHASES = (
-    "align", "finetune", "transfer", "retrieve", "distances", "gradients", "calibrate", "langalign", "joint",
-    "advise", "grid",
+    "align", "finetune", "transfer", "retrieve", "distances", "gradients", "calibrate", "langalign", "realign",
+    "joint", "advise", "grid",
 )  # fmt: skip
 LINE = re.compile(r"^  (?P<key>\w+):.*?\s# \[(?P<mark>\w+)\]\s*(?P<source>.*)$")
 REQUIRED = {
     "align": {"pair": "de-en"},
-    **{phase: {"task": "topic", "pair": "de-en"} for phase in ("langalign", "joint", "advise")},
+    **{phase: {"task": "topic", "pair": "de-en"} for phase in ("langalign", "realign", "joint", "advise")},
     **{phase: {"task": "pos"} for phase in ("finetune", "gradients", "calibrate")},
 }
 

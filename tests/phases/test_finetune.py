@@ -69,7 +69,7 @@ def test_heads_trained_together_are_those_that_were_trained_alone(
 ) -> None:
     options = {"task": task, "seeds": (15, 33, 42), "accumulation": accumulation, "clip": 0.05, "batch_size": 10}
     together = run(inputs, tmp_path / "together", **options)
-    monkeypatch.setattr("xalign.phases.finetune._may_train_together", lambda setting: False)
+    monkeypatch.setattr("xalign.tasks.all_seeds._may_train_together", lambda setting: False)
     alone = run(inputs, tmp_path / "alone", **options)
     for name, head in heads(alone.directory).items():
         for part in ("weight", "bias"):

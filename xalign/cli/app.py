@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import advise, analyses, cite, grid, joint, methods, phases, runs, tools
+from xalign.cli import advise, analyses, cite, grid, joint, methods, phases, realign, runs, tools
 
 app = typer.Typer(
     name="xalign",
@@ -24,6 +24,7 @@ app.command()(analyses.calibrate)
 app.command()(methods.langalign)
 app.command()(joint.joint)
 app.command()(advise.advise)
+app.command()(realign.realign)
 app.command()(grid.report)
 app.command()(grid.predict)
 app.command()(grid.compare)

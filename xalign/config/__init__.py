@@ -16,6 +16,7 @@ from xalign.config.phases import (
     TransferConfig,
 )
 from xalign.config.presets import build, default_preset, parse_assignments, preset_names, show
+from xalign.config.realign import RealignConfig
 
 __all__ = [
     "LOSSES",
@@ -32,6 +33,7 @@ __all__ = [
     "LangalignConfig",
     "PretrainConfig",
     "Provenance",
+    "RealignConfig",
     "RetrieveConfig",
     "TransferConfig",
     "as_dict",

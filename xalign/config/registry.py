@@ -7,6 +7,7 @@ from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsCo
 from xalign.config.joint import JointConfig
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import AlignConfig, FinetuneConfig, GridConfig, PretrainConfig, TransferConfig
+from xalign.config.realign import RealignConfig
 
 PHASES: dict[str, type] = {
     "align": AlignConfig,
@@ -20,5 +21,6 @@ PHASES: dict[str, type] = {
     "langalign": LangalignConfig,
     "joint": JointConfig,
     "advise": AdviseConfig,
+    "realign": RealignConfig,
     "grid": GridConfig,
 }

@@ -137,7 +137,7 @@ def load_pairs(
 
 def _unique_pairs(data: DataDirectory, pair: str) -> tuple[list[Path], list[tuple[str, str]], int, int]:
     """The files of a pair, its clean and distinct pairs, and how many lines were read and how many were empty."""
-    files, lines = _read(data, pair)
+    files, lines = read_pairs(data, pair)
     read, empty = 0, 0
     unique: dict[tuple[str, str], None] = {}
     for source, target in lines:
@@ -161,8 +161,13 @@ def clean(text: str) -> str:
     return text if text.strip(INVISIBLE) else ""
 
 
-def _read(data: DataDirectory, pair: str) -> tuple[list[Path], Iterable[tuple[str, str]]]:
-    """The files of a pair, and their lines as (source, target)."""
+def read_pairs(data: DataDirectory, pair: str) -> tuple[list[Path], Iterable[tuple[str, str]]]:
+    """The files of a pair, and all of their lines as (source, target), as they stand there.
+
+    Raises:
+        UsageError: an unknown pair, or one without files.
+        XalignError: a damaged file, or unequal line counts.
+    """
     found = data.pair_files(pair)
     if isinstance(found, Path):
         rows = _read_table(found)

@@ -9,7 +9,7 @@ from xalign.runs import RunResult
 
 NAMES = (
     "align", "finetune", "transfer", "pretrain", "retrieve", "distances", "gradients", "calibrate", "langalign",
-    "joint", "advise",
+    "realign", "joint", "advise",
 )  # fmt: skip
 
 

@@ -8,36 +8,21 @@ parameters. Source: Veitsman, Liu & Schütze 2026, §4.3 and appendix B.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from xalign.config import FinetuneConfig
-from xalign.data.languages import find
-from xalign.encoder import Encoder, load_encoder
-from xalign.engine import collective, launch
-from xalign.engine.batch import BatchOrder
+from xalign.encoder import load_encoder
+from xalign.engine import launch
 from xalign.errors import UsageError
-from xalign.frozen_features import Encoding, frozen_features
-from xalign.methods.code_switching import METHOD, code_switcher
-from xalign.model_source import ModelSource, find_model
-from xalign.naming import encoder_name, finetune_name, runs_directory, with_method
-from xalign.pair_batches import Layout
+from xalign.model_source import find_model
+from xalign.naming import encoder_name, finetune_name, runs_directory
 from xalign.phases.inputs import describe_inputs, open_data
-from xalign.probe import train_probe
-from xalign.runs import Inputs, Run, RunResult, completed, open_run, run_key
-from xalign.tasks import Task, make_task
-from xalign.tasks.examples import NOWHERE, Examples, capped
-from xalign.tasks.finetuned import PROBE, Head, head_file, read_head, write_description, write_head
-from xalign.tasks.heads_together import train_heads
-from xalign.tasks.objective import Reader
-from xalign.tasks.training import Companion, Features, Setting, train_seed
+from xalign.phases.task_data import TaskData
+from xalign.runs import RunResult, completed, open_run, run_key
+from xalign.tasks import make_task
+from xalign.tasks.all_seeds import start, train_models
 from xalign.tracking import following
 
-EVAL_BATCH = 64
 NO_LINEAGE = dict.fromkeys(("pair", "loss", "align_seed", "align_step"))
 
 
@@ -59,26 +44,27 @@ def finetune(config: FinetuneConfig, *, keep_epochs: bool = False) -> RunResult:
     task = make_task(config.task, label_on=config.label_on, pooling=config.pooling)
     source = find_model(config.model)
     data = open_data(config.data)
-    language = find(config.language)
-    files = [task.file(data, language, split, config.treebank) for split in ("train", "dev")]
-    switcher, lexicons = code_switcher(
-        data, language, config.codeswitch, config.codeswitch_languages, config.codeswitch_seed
-    )
-    inputs = describe_inputs(data, [*files, *lexicons], source)
+    material = TaskData(config, data, task)
+    inputs = describe_inputs(data, material.files, source)
     if not config.overwrite and (done := completed(Path(config.output), run_key("finetune", config, inputs))):
         return done
-    sentences: list[list[Any]] = [list(task.load(path)) for path in files]
+    sentences = material.load()
     encoder = load_encoder(source, dropout=config.dropout)
     lineage = {**NO_LINEAGE, **source.lineage, "encoder": source.name, "task": config.task, "mode": config.mode}
-    if switcher is not None:
-        sentences[0] = [switcher(sentence) for sentence in capped(sentences[0], config.max_sentences)]
-        lineage = with_method(lineage, METHOD)
+    lineage = material.lineage(lineage)
     name = finetune_name(config.task, config.mode, encoder_name(lineage))
     with open_run(config, "finetune", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            cost = {} if switcher is None else switcher.cost()
-            return train_all(run, config, task, source, encoder, sentences, inputs, keep_epochs=keep_epochs, cost=cost)
+            accelerator = start(config)
+            try:
+                run.write("environment.json", launch.environment(accelerator, config.precision))
+                trained = train_models(
+                    run, config, task, source, encoder, sentences, accelerator, keep_epochs=keep_epochs
+                )
+                return run.finish(material.cost() | trained)
+            finally:
+                launch.stop(accelerator)
 
 
 def check_combination(config: FinetuneConfig) -> None:
@@ -97,156 +83,3 @@ def check_combination(config: FinetuneConfig) -> None:
         raise UsageError(f"seeds={','.join(map(str, config.seeds)) or 'none'}: give each seed once, and at least one")
     if config.select == "best-dev" and launch.under_deepspeed():
         raise UsageError("select=best-dev cannot collect an epoch's weights under DeepSpeed: use select=last")
-
-
-def train_all(
-    run: Run,
-    config: FinetuneConfig,
-    task: Task,
-    source: ModelSource,
-    encoder: Encoder,
-    sentences: list[list[Any]],
-    inputs: Inputs,
-    *,
-    keep_epochs: bool = False,
-    companion: Companion | None = None,
-    cost: Mapping[str, Any] | None = None,
-) -> RunResult:
-    """Train all seeds in an open run, and finish it.
-
-    Args:
-        sentences: of training and of dev data.
-        companion: what is trained beside the task.
-        cost: what the data took, for ``result.json``.
-    """
-    accelerator = launch.start(
-        config.precision,
-        accumulation=config.accumulation,
-        clip=config.clip,
-        micro_batch=config.batch_size // config.accumulation // launch.world_size(),
-        timeout_seconds=config.timeout_seconds,
-    )
-    try:
-        run.write("environment.json", launch.environment(accelerator, config.precision))
-        length = encoder.effective_length(config.max_length)
-        layout = Layout.of(
-            encoder.tokenizer, encoder.special_ids.tolist(), encoder.model.config.model_type, length, length
-        )
-        examples = [
-            task.examples(part, encoder, layout) for part in (capped(sentences[0], config.max_sentences), sentences[1])
-        ]
-        encoding = Encoding(EVAL_BATCH, accelerator.device, config.precision)
-        setting = Setting(
-            run, config, task, source, encoder, examples[0], examples[1], accelerator, encoding, keep_epochs, companion
-        )
-        if run.main:
-            write_description(run.directory, _description(setting), source, _reference(config, inputs))
-            _say(setting, length)
-        linear = config.mode == "linear"
-        features = _encode_once(setting) if linear and (config.features or config.probe) else None
-        steps = _train_seeds(setting, features if config.features else None)
-        result: dict[str, Any] = dict(cost or {})
-        if features is not None and config.probe and run.main:
-            result["probe"] = _probe(setting, features)
-        heads = {seed: read_head(head_file(run.directory, seed)) for seed in config.seeds} if run.main else {}
-        for score in ("dev_accuracy", "dev_macro_f1"):
-            result[score] = {str(seed): head.scores[score] for seed, head in heads.items()}
-        if companion is not None and run.main:
-            result |= companion.summary(run, steps)
-        return run.finish(result | {"sentences": len(setting.train), "steps": steps})
-    finally:
-        launch.stop(accelerator)
-
-
-def _reference(config: FinetuneConfig, inputs: Inputs) -> str | None:
-    return inputs.weights if config.mode == "linear" else None
-
-
-def _description(setting: Setting) -> dict[str, Any]:
-    config, encoder = setting.config, setting.encoder
-    return {
-        "task": config.task,
-        "mode": config.mode,
-        "labels": list(setting.task.labels),
-        "label_on": config.label_on if config.task == "pos" else None,
-        "pooling": config.pooling if config.task == "topic" else None,
-        "layer": encoder.depth,
-        "width": encoder.width,
-        "max_length": config.max_length,
-    }
-
-
-def _say(setting: Setting, length: int) -> None:
-    config, examples = setting.config, setting.train
-    if config.quiet:
-        return
-    split = int((examples.input_starts[1:] - examples.input_starts[:-1] > 1).sum())
-    cut = f", {split:,} of them in several windows" if split else ""
-    words = f", {len(examples.labels):,} words" if setting.task.name == "pos" else ""
-    print(
-        f"{config.task} {config.mode}: {len(examples):,} sentences{words} in {config.language}, "
-        f"at most {length} tokens each{cut}; {len(setting.dev):,} for development"
-    )
-
-
-def _encode_once(setting: Setting) -> Features:
-    reader = Reader(setting.encoder, pooling=setting.config.pooling, frozen=True).to(setting.accelerator.device)
-    train, dev = (
-        frozen_features(reader, examples, setting.task.position, setting.encoding)
-        for examples in (setting.train, setting.dev)
-    )
-    return Features(train, dev)
-
-
-def _train_seeds(setting: Setting, features: Features | None) -> int:
-    """Train the seeds that are not finished yet; returns the steps of each."""
-    run, config = setting.run, setting.config
-    # The main process decides: it may just have cleared the directory that the others look into.
-    finished = torch.tensor(
-        [float(run.main and head_file(run.directory, seed).is_file()) for seed in config.seeds],
-        device=setting.accelerator.device,
-    )
-    finished = collective.sum_over_processes(finished)
-    orders = [
-        BatchOrder(
-            setting.train.lengths, config.batch_size, seed=seed, bucket_batches=config.bucket_batches, keep_last=True
-        )
-        for seed in config.seeds
-    ]
-    steps = config.epochs * orders[0].steps_per_epoch
-    missing = [index for index, done in enumerate(finished) if not done]
-    if features is not None and missing and _may_train_together(setting):
-        train_heads(setting, [config.seeds[i] for i in missing], [orders[i] for i in missing], features)
-        return steps
-    for index in missing:
-        train_seed(setting, config.seeds[index], orders[index], features, offset=index * steps)
-        run.resuming = False  # the seeds that follow begin at their beginning
-    return steps
-
-
-def _may_train_together(setting: Setting) -> bool:
-    """Whether heads come out as if each had been trained alone: no draws that they would share, no common scale."""
-    config, accelerator = setting.config, setting.accelerator
-    alone = config.dropout or config.select != "last" or launch.under_deepspeed() or accelerator.scaler is not None
-    return not alone
-
-
-def _probe(setting: Setting, features: Features) -> dict[str, float]:
-    path = head_file(setting.run.directory, PROBE)
-    if not path.is_file():
-        train, dev = (
-            _present(setting, examples, vectors)
-            for examples, vectors in ((setting.train, features.train), (setting.dev, features.dev))
-        )
-        probe = train_probe(train, dev, len(setting.task.labels), units=len(setting.dev.labels))
-        write_head(path, Head(probe.weight, probe.bias, {"C": probe.strength, "dev_accuracy": probe.dev_accuracy}))
-    return dict(read_head(path).scores)
-
-
-def _present(setting: Setting, examples: Examples, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and labels of the units that have features at all, on the device."""
-    labels, position = torch.from_numpy(examples.labels), setting.task.position
-    if position is not None:
-        present = torch.from_numpy(examples.positions[position] != NOWHERE)
-        vectors, labels = vectors[present], labels[present]
-    return vectors.to(setting.encoding.device), labels.to(setting.encoding.device)

@@ -33,7 +33,6 @@ import numpy as np
 
 from xalign.analysis.retrieval import translation_scores
 from xalign.config import JointConfig
-from xalign.data.languages import find
 from xalign.data.parallel import PairCorpus, load_pairs
 from xalign.data.tokens import tokenize_cached
 from xalign.encoder import Encoder, load_encoder
@@ -56,10 +55,12 @@ from xalign.naming import encoder_name, joint_name, runs_directory, with_method
 from xalign.objective import AlignmentObjective, active_losses
 from xalign.pair_batches import Layout, PairBatches
 from xalign.phases.align import embed_all
-from xalign.phases.finetune import check_combination, train_all
+from xalign.phases.finetune import check_combination
 from xalign.phases.inputs import describe_inputs, open_data
+from xalign.phases.task_data import TaskData
 from xalign.runs import Run, RunResult, completed, open_run, run_key
 from xalign.tasks import make_task
+from xalign.tasks.all_seeds import start, train_models
 from xalign.tasks.finetuned import head_file, read_head
 from xalign.tasks.objective import TaskObjective
 from xalign.tracking import following
@@ -89,24 +90,30 @@ def joint(config: JointConfig) -> RunResult:
             f"before alignment, or fine-tune this one with xalign finetune"
         )
     data = open_data(config.data)
-    files = [task.file(data, find(config.language), split, config.treebank) for split in ("train", "dev")]
+    material = TaskData(config, data, task)
     corpus = load_pairs(data, config.pair, max_pairs=config.max_pairs, held_out=config.held_out)
-    inputs = describe_inputs(data, [*files, *corpus.files], source)
+    inputs = describe_inputs(data, [*material.files, *corpus.files], source)
     if not config.overwrite and (done := completed(Path(config.output), run_key("joint", config, inputs))):
         return done
-    sentences = [task.load(path) for path in files]
+    sentences = material.load()
     encoder = load_encoder(source, dropout=config.dropout)
     beside = AlignmentBeside(config, corpus, encoder)
     lineage = {
         **source.lineage, "encoder": source.name, "pair": beside.pair, "loss": config.loss, "align_seed": None,
         "align_step": None, "task": config.task, "mode": "full",
     }  # fmt: skip
-    lineage = with_method(lineage, _method(config))
+    lineage = with_method(material.lineage(lineage), _method(config))
     name = joint_name(config.task, encoder_name(lineage))
     with open_run(config, "joint", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
-            return train_all(run, config, task, source, encoder, sentences, inputs, companion=beside)
+            accelerator = start(config)
+            try:
+                run.write("environment.json", launch.environment(accelerator, config.precision))
+                trained = train_models(run, config, task, source, encoder, sentences, accelerator, companion=beside)
+                return run.finish(material.cost() | trained)
+            finally:
+                launch.stop(accelerator)
 
 
 def _check(config: JointConfig) -> None:

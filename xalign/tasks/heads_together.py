@@ -88,7 +88,7 @@ def _filled(rows: Tensor, length: int, value: float) -> Tensor:
 
 def train_heads(setting: Setting, seeds: Sequence[int], orders: Sequence[BatchOrder], features: Features) -> None:
     """Train the heads of several seeds as `fit_heads` does, and write them."""
-    for seed, head in fit_heads(setting, seeds, orders, features).items():
+    for seed, head in fit_heads(setting, seeds, orders, features, offset=setting.offset).items():
         if setting.run.main:
             write_head(head_file(setting.run.directory, seed), head)
 

@@ -60,7 +60,13 @@ class Companion(Protocol):
 
 @dataclass
 class Setting:
-    """What all seeds of a run share; with `keep_epochs` each epoch leaves its encoder and head in `epoch_directory`."""
+    """What all seeds of a run share.
+
+    Attributes:
+        keep_epochs: each epoch leaves its encoder and head in `epoch_directory`.
+        companion: another objective in the steps of full fine-tuning.
+        offset: steps of the run before fine-tuning.
+    """
 
     run: Run
     config: FinetuneConfig
@@ -73,6 +79,7 @@ class Setting:
     encoding: Encoding
     keep_epochs: bool = False
     companion: Companion | None = None
+    offset: int = 0
 
 
 def epoch_directory(run: Path, seed: int, epoch: int) -> Path:
