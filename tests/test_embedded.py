@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from xalign.__main__ import run
+from xalign.analysis.retrieval import translation_scores
+from xalign.analysis.vectors import Vectorizer
 from xalign.config import AlignConfig
 from xalign.data.flores import load_flores
 from xalign.data.languages import find
 from xalign.data.layout import DataDirectory
 from xalign.data.testbed import embedded_testbed
 from xalign.encoder import load_encoder
+from xalign.frozen_features import Encoding
+from xalign.methods.transformation_text import FittingTexts
+from xalign.methods.transformations import centring, procrustes
 from xalign.model_source import embedded_directory, find_model
 from xalign.phases.align import align
 
@@ -65,3 +72,21 @@ def test_the_chain_ends_in_a_table_that_says_testbed(tmp_path: Path, capsys: pyt
     done = {(row["pair"], row["loss"]) for row in rows if row["state"] == "complete"}
     assert done == {("base", "S0W0M0"), ("de-en", "S1W0M0")}
     assert json.loads((runs / "transfer/topic/linear/base/run.json").read_text())["testbed"] is True
+
+
+def test_centring_alone_raises_retrieval_of_an_unaligned_encoder_and_procrustes_more() -> None:
+    """The embedded encoder on the embedded testbed, at layer 8."""
+    german, english = find("deu"), find("eng")
+    data = DataDirectory(embedded_testbed())
+    tested = {language: load_flores(data.flores(language, "devtest"))[:200] for language in (german, english)}
+    fit = FittingTexts(data, "topics", "procrustes", [(german, english)], tested, 250)[german, english]
+    vectorizer = Vectorizer(load_encoder(find_model("mini")), Encoding(64, torch.device("cpu")), 48)
+    every = vectorizer.compute([*fit.source, *fit.target, *tested[german], *tested[english]], [8])[0]
+    source, target, queries, answers = torch.from_numpy(every).split([250, 250, 200, 200])
+
+    def recall(maps: Any) -> float:
+        sides = (maps(queries) - maps.target, answers - maps.target) if maps else (queries, answers)
+        return translation_scores(*(side.float() for side in sides))["nn_source_to_target"]
+
+    none, centred, rotated = (recall(maps) for maps in (None, centring(source, target), procrustes(source, target)))
+    assert none + 0.01 < centred < rotated - 0.02

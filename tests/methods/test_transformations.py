@@ -17,18 +17,15 @@ from tiny import tiny_data, tiny_encoder
 from xalign import FinetuneConfig, RetrieveConfig, TransferConfig, finetune, retrieve, transfer
 from xalign.__main__ import run as command
 from xalign.analysis.retrieval import translation_scores
-from xalign.analysis.vectors import Vectorizer
 from xalign.data.flores import load_flores
 from xalign.data.languages import find
 from xalign.data.layout import DataDirectory
-from xalign.data.testbed import embedded_testbed
 from xalign.encoder import load_encoder
 from xalign.errors import UsageError
-from xalign.frozen_features import Encoding
 from xalign.methods.transformation_text import FittingTexts
 from xalign.methods.transformations import centring, method_name, nearest_rotation, procrustes
 from xalign.methods.transformed_states import transformed
-from xalign.model_source import ModelSource, find_model
+from xalign.model_source import ModelSource
 from xalign.runs import RunResult
 from xalign.tasks.objective import Reader
 
@@ -258,23 +255,6 @@ def test_where_the_languages_are_one_both_maps_are_the_identity(folder: Path, tm
             )
         )  # fmt: skip
         assert found.result["accuracy"]["deu"] == found.result["accuracy"]["eng"]
-
-
-def test_centring_alone_raises_retrieval_of_an_unaligned_encoder_and_procrustes_more() -> None:
-    """The embedded encoder on the embedded testbed, at layer 8."""
-    data = DataDirectory(embedded_testbed())
-    tested = {language: load_flores(data.flores(language, "devtest"))[:200] for language in (DEU, ENG)}
-    fit = FittingTexts(data, "topics", "procrustes", [(DEU, ENG)], tested, 250)[DEU, ENG]
-    vectorizer = Vectorizer(load_encoder(find_model("mini")), Encoding(64, torch.device("cpu")), 48)
-    every = vectorizer.compute([*fit.source, *fit.target, *tested[DEU], *tested[ENG]], [8])[0]
-    source, target, german, english = torch.from_numpy(every).split([250, 250, 200, 200])
-
-    def recall(maps: Any) -> float:
-        sides = (maps(german) - maps.target, english - maps.target) if maps else (german, english)
-        return translation_scores(*(side.float() for side in sides))["nn_source_to_target"]
-
-    none, centred, rotated = (recall(maps) for maps in (None, centring(source, target), procrustes(source, target)))
-    assert none + 0.01 < centred < rotated - 0.02
 
 
 def test_centring_takes_away_what_all_sentences_of_a_language_share(folder: Path, tmp_path: Path) -> None:

@@ -195,3 +195,13 @@ def test_departures_name_the_paper_value_and_nothing_else(tmp_path: Path) -> Non
     write_grid(tmp_path, tasks=("topic",), modes=("full",), sentences=4, finetune=options, seeds=(1, 2, 3))
     found = departures_from_paper(collect_transfers(tmp_path).complete)
     assert sorted(found) == ["finetune.epochs 2 (not 15)", "finetune.seeds 1, 2, 3 (not 15, 33, 42)"]
+
+
+def test_a_run_older_than_an_option_stands_beside_one_that_names_its_default(tmp_path: Path) -> None:
+    young = {"epochs": 15, "codeswitch": 0.0, "codeswitch_languages": []}
+    write_transfer(tmp_path, "pos", "full", finetune={"epochs": 15})
+    write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", finetune=young)
+    require_comparable(collect_transfers(tmp_path).complete)
+    write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M1", finetune=young | {"codeswitch": 0.5})
+    with pytest.raises(XalignError, match=r"finetune\.codeswitch"):
+        require_comparable(collect_transfers(tmp_path).complete)

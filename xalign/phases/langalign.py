@@ -2,6 +2,9 @@
 
     xalign langalign --task topic --pair de-en --architecture fc --model xlm-roberta-base --output runs/langalign
 
+A series repeats it with other numbers of translations and one encoder for all (``--sentences 100 --step1 runs/step1
+--output runs/langalign/fc-n100``, then 300, …); ``xalign report langalign`` shows the series as one table.
+
 Encoder features are computed once; adapter and heads train on them. Beside the network stand the shift of the mean and
 ridge regression in its place, heads on plain English, heads on the translations with their English labels, and heads
 on the target language's own training data (where there are some). Forward, the network's heads read plain vectors of
