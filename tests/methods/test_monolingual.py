@@ -137,7 +137,8 @@ def test_masked_language_modelling_of_single_sentences_reads_no_translations(
     for mlm_input, translations in (("separate", 0), ("tlm", 1)):
         given = config(inputs, tmp_path / mlm_input, loss="S0W0M1", positives="translations", mlm_input=mlm_input)
         found = align(given)
-        assert found.result["translations"] == translations * found.result["pairs"]["kept"]
+        read = min(given.steps * given.batch_size, found.result["pairs"]["kept"])
+        assert found.result["translations"] == translations * read
     found_ = prepared(config(inputs, tmp_path / "x", loss="S0W0M1", positives="translations", dropout=0.0))
     [micro] = found_.batches.micro_batches(0)
     whole = found_.objective(micro.tensors, mean_weights(micro.counts))["M"]
