@@ -293,3 +293,49 @@ def write_langalign(
         result[f"{key}_by_method"] = dict.fromkeys(accuracies, 7)
     (runs / name / "result.json").write_text(json.dumps(result | {"translations": n, "seconds": 1.0}))
     return runs / name
+
+
+def write_realignment(
+    runs: Path,
+    strategy: str,
+    aligner: str,
+    alignment: float,
+    accuracy: float,
+    *,
+    encoder: str = "mini",
+    testbed: bool = False,
+    tested: bool = True,
+) -> Path:
+    """A realignment run on de-en with so well aligned words, and its test if there is one; returns its directory.
+
+    English is at 0.8 and Kazakh at 0.1 throughout; directions are 0.05 above and below `alignment`.
+    """
+    config = {"task": "pos", "mode": "full", "pair": "de-en", "strategy": strategy, "aligner": aligner}
+    method = "-".join(dict.fromkeys(("realign", strategy, aligner)))
+    lineage = {"encoder": encoder, "pair": "de-en", "task": "pos", "mode": "full", "method": method}
+    name = f"realign/pos/full/de-en+{method}"
+    key = write_run(runs / name, "realign", name, config, lineage, testbed=testbed)
+    lines = ["state,seed,layer,direction,accuracy,accuracy_strong", "base,,2,deu-eng,0.1,0.1"]
+    for direction, off in (("deu-eng", 0.05), ("eng-deu", -0.05)):
+        lines += [f"finetuned,15,1,{direction},0.99,0.9", f"finetuned,15,2,{direction},{alignment + off},0.1"]
+    (runs / name / "alignment.csv").write_text("\n".join(lines) + "\n")
+    result = {
+        "layer": 2, "alignment": {"base": 0.1, "finetuned": alignment}, "links": 90, "measured_words": 40,
+        "dev_accuracy": {"15": 0.8}, "seconds": 3.0, "parameters": 0, "translations": 20,
+    }  # fmt: skip
+    (runs / name / "result.json").write_text(json.dumps(result))
+    if not tested:
+        return runs / name
+    test = name.replace("realign/", "transfer/", 1)
+    upstream = [{"path": str(runs / name), "key": key}]
+    write_run(runs / test, "transfer", test, {}, lineage, upstream, testbed=testbed)
+    correct = {"eng": 8, "deu": round(100 * accuracy), "kaz": 1}
+    total = {"eng": 10, "deu": 100, "kaz": 10}
+    outcomes = [
+        {"language": code, "seed": 15, "sentence_id": "0", "correct": correct[code], "total": total[code]}
+        for code in correct
+    ]
+    (runs / test / "outcomes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in outcomes))
+    accuracies = {code: {"15": correct[code] / total[code]} for code in correct}
+    (runs / test / "result.json").write_text(json.dumps({"accuracy": accuracies, "seconds": 1.0}))
+    return runs / name

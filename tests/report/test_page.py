@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from synthetic import write_grid, write_transfer
-from synthetic_analyses import write_everything, write_retrieval
+from synthetic_analyses import write_everything, write_realignment, write_retrieval
 
 from xalign.__main__ import run
 from xalign.errors import UsageError
@@ -26,6 +26,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> AllReports:
     few = {"language_pairs": ("deu-eng", "kor-kaz", "kor-fra"), "languages": ("deu", "eng", "kaz")}
     write_everything(root, pairs=("de-en", "kk-ko"), losses=FEW, testbed=True, **few)
     write_grid(root, pairs=("de-en",), tasks=("pos",), modes=("full",), sentences=6, testbed=True)
+    write_realignment(root, "before", "dictionary", 0.5, 0.6, testbed=True, tested=False)
     return write_all(root)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scipy.stats import spearmanr
+from synthetic_analyses import write_realignment
 
-from xalign.report.realignment import realignment_rows, realignment_units
+from xalign.errors import UsageError
+from xalign.report import write_report
+from xalign.report.realignment_units import realignment_rows, realignment_units
 
 # strategy, aligner, alignment at the layer after fine-tuning, accuracy in German (English is 0.8 throughout)
 RUNS = [
@@ -20,26 +22,11 @@ RUNS = [
 ]
 
 
-def write(path: Path, record: dict[str, Any], result: dict[str, Any]) -> None:
-    path.mkdir(parents=True)
-    (path / "run.json").write_text(json.dumps(record))
-    (path / "result.json").write_text(json.dumps(result))
-
-
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    for number, (strategy, aligner, alignment, accuracy) in enumerate(RUNS):
-        config = {"task": "pos", "mode": "full", "pair": "de-en", "strategy": strategy, "aligner": aligner}
-        record = {"phase": "realign", "key": f"k{number}", "config": config, "lineage": {"encoder": "mini"}}
-        made = tmp_path / f"realign{number}"
-        write(made, record | {"upstream": []}, {"layer": 2})
-        lines = ["state,seed,layer,direction,accuracy,accuracy_strong", "base,,2,deu-eng,0.1,0.1"]
-        for direction, off in (("deu-eng", 0.05), ("eng-deu", -0.05)):  # the mean of both counts
-            lines += [f"finetuned,15,1,{direction},0.99,0.9", f"finetuned,15,2,{direction},{alignment + off},0.1"]
-        (made / "alignment.csv").write_text("\n".join(lines) + "\n")
-        test = {"phase": "transfer", "key": "t", "config": {}, "lineage": {}, "upstream": [{"key": f"k{number}"}]}
-        scores = {"eng": {"15": 0.8}, "deu": {"15": accuracy}, "kaz": {"15": 0.1}}
-        write(tmp_path / f"transfer{number}", test, {"accuracy": scores})
+    """A run of each line of `RUNS`."""
+    for strategy, aligner, alignment, accuracy in RUNS:
+        write_realignment(tmp_path, strategy, aligner, alignment, accuracy)
     return tmp_path
 
 
@@ -64,6 +51,20 @@ def test_rows_say_what_each_claim_says(runs: Path) -> None:
 
 
 def test_an_untested_or_unfinished_run_is_no_unit_and_gives_no_row(runs: Path) -> None:
-    (runs / "transfer0" / "result.json").unlink()
+    (runs / "transfer" / "pos" / "full" / "de-en+realign-baseline-dictionary" / "result.json").unlink()
     assert len(realignment_units(runs)) == 3
     assert realignment_rows([]) == []
+
+
+def test_the_report_shows_each_stage_of_each_run_and_the_claims(runs: Path) -> None:
+    report = write_report("realignment", runs)
+    with (runs / "report" / "realignment.csv").open() as stream:
+        found = {line["run"]: line for line in csv.DictReader(stream)}
+    line = found["pos/full/de-en+realign-before-dictionary"]
+    assert (line["base"], line["realigned"], line["finetuned"]) == ("0.100000", "", "0.600000")
+    assert any("dictionary > statistical" in row for row in report.tables[1].rows)
+
+
+def test_no_realignment_run_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no complete realign run"):
+        write_report("realignment", tmp_path)

@@ -20,7 +20,10 @@ grid_app = typer.Typer(
     help="The paper's matrix of runs: plan it, run what is missing, see how far it is.", no_args_is_help=True
 )
 
-REPORT_HELP = "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, compare, or all."
+REPORT_HELP = (
+    "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, compare, langalign, "
+    "realignment, or all."
+)
 Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, stages, all.")]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
 Workers = Annotated[

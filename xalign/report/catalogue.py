@@ -15,6 +15,7 @@ from xalign.report.figure1 import figure1
 from xalign.report.gradients import gradients
 from xalign.report.langalign import langalign
 from xalign.report.predict import predict
+from xalign.report.realignment import realignment
 from xalign.report.records import collect_transfers
 from xalign.report.render import Report
 from xalign.report.stages import stages
@@ -133,5 +134,14 @@ REPORTS: dict[str, Entry] = {
         "LangAlign: a network between encoder and head",
         "Whether a network that turns English vectors into the target language's beats simpler maps, and its cost.",
         ("langalign", "--task", "topic", "--pair", "de-en"),
+    ),
+    "realignment": Entry(
+        lambda runs, step: realignment(runs),
+        ("realign",),
+        "",
+        "Realignment of words",
+        "How well words are aligned before realignment, after it and after fine-tuning, and whether that goes along "
+        "with transfer.",
+        ("realign", "--task", "pos", "--pair", "de-en"),
     ),
 }

@@ -1,139 +1,76 @@
-"""Gaschi's claims as rows: what alignment of words has to do with transfer, over all realignment runs and their tests.
+"""Realignment: how well words are aligned at each stage, and what Gaschi et al. 2023 claim of it.
 
-A unit is one fine-tuned seed of a realignment run, tested in the language of its pair that is not English. Source:
-Gaschi et al. 2023, arXiv 2306.02790: alignment correlates with transfer; a dictionary links better than a statistical
-aligner; distant languages and small models gain most.
+Gains with intervals, beside those of every other method, stand in `xalign.report.compare`.
 """
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xalign.analysis.correlations import spearman
-from xalign.data.languages import parse_pair
+from xalign.errors import UsageError, XalignError
+from xalign.report.layout import data_kind, titled
+from xalign.report.lineage import read_chain, read_run
+from xalign.report.realignment_units import COLUMNS, realignment_rows, realignment_units
+from xalign.report.render import Report, Table, Value
 from xalign.runs import find_runs, state_of
 from xalign.storage import read_json
 
-ENGLISH = "eng"
-GAIN = "gain over the baseline"
-COLUMNS = ("claim", "task", "mode", "what", "value", "units")
-Row = tuple[str, str, str, str, float, int]
+STATES = ("base", "realigned", "finetuned")
+RUN_COLUMNS = ("run", *STATES, "layer", "linked words", "words measured", "dev accuracy", "seconds")
 
 
-@dataclass(frozen=True)
-class RealignmentUnit:
-    """One fine-tuned seed in one target language.
+def realignment(runs: Path) -> Report:
+    """Make the report of all complete realignment runs below `runs`.
 
-    Attributes:
-        encoder: the encoder that was realigned.
-        alignment: 1-NN accuracy of linked words after fine-tuning, at the layer of realignment, both directions.
-        accuracy: in the target language.
-        drop: (accuracy in the target − accuracy in English) / accuracy in English.
+    Raises:
+        UsageError: `runs` is not a directory, or holds no complete realignment run.
+        XalignError: a run is broken or stale, or testbed stands beside real data.
     """
-
-    task: str
-    mode: str
-    encoder: str
-    strategy: str
-    aligner: str
-    language: str
-    seed: str
-    alignment: float
-    accuracy: float
-    drop: float
-
-
-def realignment_units(runs: Path) -> list[RealignmentUnit]:
-    """The units of all complete realignment runs below `runs` that a complete transfer run tested."""
-    found = [(path, read_json(path / "run.json")) for path in find_runs(runs) if state_of(path) == "complete"]
-    made = {record["key"]: (path, record) for path, record in found if record["phase"] == "realign"}
-    units: list[RealignmentUnit] = []
-    for path, record in found:
-        keys = [each["key"] for each in record["upstream"]]
-        if record["phase"] == "transfer" and keys and keys[0] in made:
-            units += _units(*made[keys[0]], read_json(path / "result.json")["accuracy"])
-    return units
-
-
-def _units(directory: Path, record: dict[str, Any], accuracy: dict[str, dict[str, float]]) -> Iterable[RealignmentUnit]:
-    config = record["config"]
-    targets = [language.code for language in parse_pair(config["pair"]) if language.code != ENGLISH]
-    layer = str(read_json(directory / "result.json")["layer"])
-    with (directory / "alignment.csv").open(encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["layer"] == layer]
-    for seed, english in accuracy.get(ENGLISH, {}).items():
-        # With a frozen encoder what was fine-tuned is the encoder as it was before.
-        own = [row for row in rows if row["seed"] == seed] or [row for row in rows if row["state"] == rows[-1]["state"]]
-        alignment = float(np.mean([float(row["accuracy"]) for row in own]))
-        for target in (code for code in targets if seed in accuracy.get(code, {})):
-            value = accuracy[target][seed]
-            yield RealignmentUnit(
-                config["task"], config["mode"], record["lineage"]["encoder"], config["strategy"], config["aligner"],
-                target, seed, alignment, value, (value - english) / english,
-            )  # fmt: skip
+    if not runs.is_dir():
+        raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
+    found = [(path, run) for path in find_runs(runs) if (run := read_run(path))["phase"] == "realign"]
+    complete = [(path, run) for path, run in found if state_of(path) == "complete"]
+    if not complete:
+        raise UsageError(f"{runs}: no complete realign run here; make one with 'xalign realign'")
+    for path, run in complete:
+        read_chain(path)  # refuses what is stale
+        if run["testbed"] != complete[0][1]["testbed"]:
+            raise XalignError(f"{path}: the testbed is mixed with real data; give --runs runs of one kind")
+    encoder, testbed = complete[0][1]["lineage"]["encoder"], complete[0][1]["testbed"]
+    states = tuple(run_row(run, read_json(path / "result.json")) for path, run in complete)
+    claims = tuple(realignment_rows(realignment_units(runs)))
+    notes = (
+        "1-NN accuracy (cosine) of held-out linked words at the layer of realignment, mean of both directions and "
+        "seeds; every layer stands in the run's alignment.csv.",
+        *(f"{state_of(path)}: {path}" for path, _ in found if state_of(path) != "complete"),
+    )
+    claim_notes = () if claims else ("No run was tested: give each to 'xalign transfer'.",)
+    title = titled("Realignment", encoder, testbed)
+    kind = data_kind(testbed)
+    return Report(
+        name="realignment",
+        tables=(
+            Table(title, RUN_COLUMNS, states, notes),
+            Table(
+                titled("Realignment: the claims of Gaschi et al. 2023", encoder, testbed), COLUMNS, claims, claim_notes
+            ),
+        ),
+        data={
+            "realignment": Table(title, (*RUN_COLUMNS, "data"), tuple((*row, kind) for row in states)),
+            "realignment-claims": Table(title, (*COLUMNS, "data"), tuple((*row, kind) for row in claims)),
+        },
+    )
 
 
-def realignment_rows(units: Iterable[RealignmentUnit]) -> list[Row]:
-    """Rows of `COLUMNS`, task by task and never pooled over tasks; a claim without units has no row.
-
-    Correlations take three units at least. Differences are paired by encoder, language and seed: dictionary against
-    statistical within one strategy, and each strategy against the baseline.
-    """
-    blocks: dict[tuple[str, str], list[RealignmentUnit]] = defaultdict(list)
-    for unit in units:
-        blocks[unit.task, unit.mode].append(unit)
-    rows: list[Row] = []
-    for (task, mode), block in sorted(blocks.items()):
-        alignments, drops = ([getattr(unit, name) for unit in block] for name in ("alignment", "drop"))
-        if len(block) >= 3 and len(set(alignments)) > 1 and len(set(drops)) > 1:
-            rho = float(spearman(np.array(alignments), np.array(drops)))
-            rows.append(("alignment correlates with transfer", task, mode, "spearman", rho, len(block)))
-        realigned = [unit for unit in block if unit.strategy != "baseline"]
-        better = _paired(
-            realigned, lambda u: u.aligner, "dictionary", "statistical", lambda u: (*_place(u), u.strategy)
-        )
-        if better:
-            values = [value for _, value in better]
-            rows.append(("dictionary > statistical", task, mode, "accuracy", float(np.mean(values)), len(values)))
-        for strategy in sorted({unit.strategy for unit in realigned}):
-            gains: dict[tuple[str, str], list[float]] = defaultdict(list)
-            for aligner in {unit.aligner for unit in realigned}:
-                compared = [unit for unit in block if unit.strategy == "baseline" or unit.aligner == aligner]
-                for unit, gain in _paired(compared, lambda u: u.strategy, strategy, "baseline", _place):
-                    gains[unit.language, unit.encoder].append(gain)
-            rows += [
-                (GAIN, task, mode, f"{strategy} {language} {encoder}", float(np.mean(found)), len(found))
-                for (language, encoder), found in sorted(gains.items())
-            ]
-    return rows
-
-
-def _place(unit: RealignmentUnit) -> tuple[str, ...]:
-    return unit.encoder, unit.language, unit.seed
-
-
-def _paired(
-    units: Iterable[RealignmentUnit],
-    side: Callable[[RealignmentUnit], str],
-    first: str,
-    second: str,
-    place: Callable[[RealignmentUnit], tuple[str, ...]],
-) -> list[tuple[RealignmentUnit, float]]:
-    """Units of the side `first`, each with its accuracy minus the mean of the side `second` in the same place."""
-    against: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    units = list(units)
-    for unit in units:
-        if side(unit) == second:
-            against[place(unit)].append(unit.accuracy)
-    return [
-        (unit, unit.accuracy - float(np.mean(against[place(unit)])))
-        for unit in units
-        if side(unit) == first and place(unit) in against
-    ]
+def run_row(run: dict[str, Any], result: dict[str, Any]) -> tuple[Value, ...]:
+    """The line of one run."""
+    scores = list(result["dev_accuracy"].values())
+    return (
+        run["name"].removeprefix("realign/"),
+        *(result["alignment"].get(state) for state in STATES),
+        *(result["layer"], result["links"], result["measured_words"]),
+        *(float(np.mean(scores)), round(result["seconds"])),
+    )
