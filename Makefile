@@ -19,7 +19,7 @@ WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model
   $(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(foreach option,$(SLURM),--slurm $(option))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 table2 tableC table3 figure1 stages tables figures report test lint bench ui clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 stages compare tables figures report test lint bench ui clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,9 @@ stages: $(INSTALLED) ## everything again at the encoders that alignment kept on 
 	$(GRID) stages $(WITH)
 	$(REPORT) stages --runs "$(RUNS)"
 
+compare: $(INSTALLED) ## every method that was tested below RUNS in one table, gain and cost
+	$(REPORT) compare --runs "$(RUNS)"
+
 tables: table1 table2 tableC table3 ## every table
 
 figures: figure1 table3 ## every figure
@@ -76,8 +79,8 @@ report: $(INSTALLED) ## everything: all runs that are missing, all tables and fi
 	$(GRID) all $(WITH)
 	$(REPORT) all --runs "$(RUNS)"
 
-test: $(INSTALLED) ## the test suite
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## the test suite, in two processes with a thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(INSTALLED) ## measure ratios against what people use today, one line after the other, and draw them
 	for name in alignment vocabulary masked_lm linear finetuning retrieval gradients figure; do \

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from launching import PLAIN, REPOSITORY, environment
-from tiny import tiny_data, tiny_encoder
+from tiny import tiny_data, tiny_encoder, words
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
@@ -24,6 +24,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with small data and encoder, and the launch files beside it."""
     root = tmp_path_factory.mktemp("readme")
     tiny_data(root / "data")
+    (root / "data" / "muse").mkdir()
+    for code, short in (("deu", "de"), ("kaz", "kk")):
+        entries = zip(words("eng"), words(code), strict=True)
+        (root / "data" / "muse" / f"en-{short}.txt").write_text("".join(f"{a} {b}\n" for a, b in entries))
     tiny_encoder(root / "encoder")
     for name in ("accelerate_configs", "ds_configs"):
         (root / name).symlink_to(REPOSITORY / name)

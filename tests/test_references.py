@@ -52,6 +52,7 @@ def test_every_subject_has_an_entry(subject: str) -> None:
 def test_a_lineage_s_method_cites_each_part_once() -> None:
     keys = [entry.key for entry in cite(["realign-before+lora", "lora"])]
     assert keys == ["gaschi2023realignment", "bakos2025alignfreeze", "hu2022lora"]
+    assert [entry.key for entry in cite(["joint-pcgrad-w0.3"])] == [entry.key for entry in cite(["pcgrad"])]
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:

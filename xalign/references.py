@@ -51,8 +51,8 @@ def cite(methods: Sequence[str]) -> list[Reference]:
     known = dict.fromkeys(sorted(subject for entry in entries for subject in entry.subjects))
     wanted = set()
     for name in (part for method in methods for part in method.lower().split("+")):
-        subject = name if name in known else name.partition("-")[0]
-        if subject not in known:
+        subject = next((part for part in (name, *name.split("-")) if part in known), None)  # joint-pcgrad: pcgrad
+        if subject is None:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise UsageError(f"nothing to cite for {name!r}: {hint}known are {', '.join(known)}")

@@ -116,6 +116,13 @@ def test_checkpoints_on_the_way_are_no_methods(tmp_path: Path) -> None:
     assert [method.name for method in collect_methods(tmp_path)] == ["base"]
 
 
+def test_two_runs_of_one_method_are_refused(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_transfer(tmp_path / folder, "pos", "full", correct=right(30))
+    with pytest.raises(XalignError, match="are two runs of base on pos, full"):
+        collect_methods(tmp_path)
+
+
 def test_the_testbed_does_not_stand_beside_real_data(tmp_path: Path) -> None:
     write_transfer(tmp_path, "topic", "linear", correct=right(30))
     write_langalign(tmp_path, {"english-only": 0.5, "mean-shift": 0.5, "ridge": 0.5, "fc": 0.7}, testbed=True)

@@ -86,7 +86,14 @@ def collect_methods(runs: Path) -> list[Method]:
     for record in records:
         run = record.chain.runs[0]
         if not run["lineage"].get("partial"):  # a checkpoint on the way is a stage, not a method
-            groups[record.cell.task, record.cell.mode, _name(run)].append(record)
+            group = groups[record.cell.task, record.cell.mode, _name(run)]
+            same = next((other for other in group if other.align_seed == record.align_seed), None)
+            if same is not None:
+                raise XalignError(
+                    f"{same.directory} and {record.directory} are two runs of {_name(run)} on {record.cell.task}, "
+                    f"{record.cell.mode}; delete one, or give --runs a directory that holds only one of them"
+                )
+            group.append(record)
     methods = [
         Method(task, mode, name, BASE, _targets(found[0].chain.runs[0]), tuple(found), chain_cost(found[0].chain))
         for (task, mode, name), found in groups.items()
