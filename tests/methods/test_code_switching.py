@@ -85,8 +85,8 @@ def test_a_run_reports_its_entries_and_stands_apart(inputs: Path, tmp_path: Path
     result, record = run.result, json.loads((tmp_path / "a" / "run.json").read_text())
     assert result["dictionary_words"] == 120 and result["translations"] == result["parameters"] == 0
     assert 0.3 < result["exchanged_words"] / result["known_words"] < 0.7 and result["known_words"] < result["words"]
-    assert record["lineage"]["method"] == "codeswitch"
-    assert record["name"] == f"finetune/{task}/{mode}/base+codeswitch"
+    assert record["lineage"]["method"] == "codeswitch-0.5-deu-kaz"
+    assert record["name"] == f"finetune/{task}/{mode}/base+codeswitch-0.5-deu-kaz"
     assert {"muse/en-de.txt", "muse/kk-en.txt"} < set(record["inputs"]["data"])
     plain = tune(inputs, tmp_path / "b", task=task, mode=mode)
     assert "dictionary_words" not in plain.result

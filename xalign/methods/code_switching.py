@@ -33,6 +33,12 @@ METHOD = "codeswitch"
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")  # of running text: letters, and what joins them
 
 
+def method_name(share: float, codes: Sequence[str]) -> str:
+    """What such data are called in a lineage: ``codeswitch-0.5-deu-kaz``."""
+    languages = (language.code for language in parse_list(",".join(codes))) if codes else ()
+    return "-".join([METHOD, f"{share:g}", *languages])
+
+
 def code_switcher(
     data: DataDirectory, source: Language, share: float, codes: Sequence[str], seed: int
 ) -> tuple[CodeSwitcher | None, list[Path]]:

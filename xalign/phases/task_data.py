@@ -9,7 +9,7 @@ from typing import Any
 from xalign.config import FinetuneConfig
 from xalign.data.languages import find
 from xalign.data.layout import DataDirectory
-from xalign.methods.code_switching import METHOD, code_switcher
+from xalign.methods.code_switching import code_switcher, method_name
 from xalign.naming import with_method
 from xalign.tasks import Task
 from xalign.tasks.examples import capped
@@ -29,6 +29,7 @@ class TaskData:
         language = find(config.language)
         self._task, self._max_sentences = task, config.max_sentences
         self._sources = [task.file(data, language, split, config.treebank) for split in ("train", "dev")]
+        self._method = method_name(config.codeswitch, config.codeswitch_languages)
         self._switcher, dictionaries = code_switcher(
             data, language, config.codeswitch, config.codeswitch_languages, config.codeswitch_seed
         )
@@ -47,7 +48,7 @@ class TaskData:
 
     def lineage(self, lineage: Mapping[str, Any]) -> dict[str, Any]:
         """`lineage`, with code-switching where there is some."""
-        return with_method(lineage, METHOD) if self._switcher is not None else dict(lineage)
+        return with_method(lineage, self._method) if self._switcher is not None else dict(lineage)
 
     def cost(self) -> dict[str, Any]:
         """What ``result.json`` says of the data; known once they are loaded."""
