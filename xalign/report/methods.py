@@ -26,7 +26,7 @@ from xalign.report.records import (
 )
 from xalign.storage import read_json
 
-TESTING = ("transfer",)  # phases whose time is not spent on training
+TESTING = ("transfer",)  # phases whose time is not spent on training; maps of states are fitted there, in seconds
 LANGALIGN = "langalign"
 
 
@@ -124,13 +124,14 @@ def chain_cost(chain: Chain) -> Cost:
     results = [
         (run, read_json(directory / "result.json"))
         for run, directory in zip(chain.runs, chain.directories, strict=True)
-        if run["phase"] not in TESTING and (directory / "result.json").is_file()
+        if (directory / "result.json").is_file()
     ]
     if chain.gone:
         return Cost(None, None, None)
+    trained = [result for run, result in results if run["phase"] not in TESTING]
     return Cost(
         parameters=sum(_extra_parameters(result) for _, result in results),
-        seconds=sum(float(result["seconds"]) for _, result in results if "seconds" in result),
+        seconds=sum(float(result["seconds"]) for result in trained if "seconds" in result),
         translations=sum(_translations(run, result) for run, result in results),
     )
 
