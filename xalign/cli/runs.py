@@ -24,7 +24,7 @@ def runs_list(runs: o.Runs = Path("runs"), json: Json = False) -> None:
     """
     from dataclasses import asdict
 
-    from xalign.run_browsing import list_runs
+    from xalign.report.run_browsing import list_runs
 
     found = list_runs(runs)
     if json:
@@ -49,7 +49,7 @@ def runs_show(directory: Directory, json: Json = False) -> None:
 
     Example: xalign runs show runs/demo/align/de-en/S1W0M0
     """
-    from xalign.run_browsing import describe, flatten
+    from xalign.report.run_browsing import describe, flatten
 
     found = describe(directory)
     if json:
@@ -63,7 +63,7 @@ def runs_diff(first: Directory, second: Directory, json: Json = False) -> None:
 
     Example: xalign runs diff runs/demo/align/de-en/S1W0M0 runs/demo/align/de-en/S1W0M1
     """
-    from xalign.run_browsing import difference
+    from xalign.report.run_browsing import difference
 
     found = difference(first, second)
     if json:
@@ -83,7 +83,7 @@ def runs_prune(
 
     Example: xalign runs prune failed stale --runs runs/demo
     """
-    from xalign.run_browsing import prune, removable
+    from xalign.report.run_browsing import prune, removable
 
     found = removable(runs, what)
     show_rows(("why", "path", "size"), [(each.why, str(each.path), size(each.size)) for each in found])

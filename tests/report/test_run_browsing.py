@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from xalign.cli.app import app
 from xalign.errors import UsageError, XalignError
-from xalign.run_browsing import Removal, describe, difference, list_runs, prune, removable
+from xalign.report.run_browsing import Removal, describe, difference, list_runs, prune, removable
 from xalign.storage import locked
 
 
