@@ -53,10 +53,11 @@ def test_a_lineage_s_method_cites_each_part_once() -> None:
     keys = [entry.key for entry in cite(["realign-before+lora", "lora"])]
     assert keys == ["gaschi2023realignment", "bakos2025alignfreeze", "hu2022lora"]
     assert [entry.key for entry in cite(["joint-pcgrad-w0.3"])] == [entry.key for entry in cite(["pcgrad"])]
+    assert [entry.key for entry in cite(["joint-sum-lower"])] == ["veitsman2026alignment"]
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"'lorra': did you mean lora\? known are align, .*zero"):
+    with pytest.raises(UsageError, match=r"'lorra': did you mean lora\? known are advise, align, .*zero"):
         cite(["lorra"])
 
 

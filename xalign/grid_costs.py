@@ -62,7 +62,9 @@ def _kind(job: Job) -> str:
 
 def _measured(grid: Grid, jobs: list[Job]) -> float | None:
     done = [grid.runs / job.name for job in jobs if state_of(grid.runs / job.name) == "complete"]
-    seconds = [read_json(directory / "result.json")["seconds"] for directory in done]
+    results = [read_json(directory / "result.json") for directory in done]
+    # Of a run that was resumed the seconds are those of its last process.
+    seconds = [result["seconds"] for result in results if not result.get("resumed_from")]
     return sum(seconds) / len(seconds) if seconds else None
 
 

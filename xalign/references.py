@@ -51,7 +51,8 @@ def cite(methods: Sequence[str]) -> list[Reference]:
     known = dict.fromkeys(sorted(subject for entry in entries for subject in entry.subjects))
     wanted = set()
     for name in (part for method in methods for part in method.lower().split("+")):
-        subject = next((part for part in (name, *name.split("-")) if part in known), None)  # joint-pcgrad: pcgrad
+        # The most specific part: of joint-pcgrad it is pcgrad, of joint-sum joint.
+        subject = next((part for part in (name, *reversed(name.split("-"))) if part in known), None)
         if subject is None:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""

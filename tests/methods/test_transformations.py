@@ -157,7 +157,7 @@ def test_retrieval_is_fitted_on_nothing_of_devtest(folder: Path, tmp_path: Path)
 
     file = flores / "eng_Latn.devtest"
     file.write_text("\n".join([*column("eng_Latn")[:10], *load_flores(file)[10:]]) + "\n")
-    common = {"pairs": ("kaz-deu",), "transform": "centring", "tracking": "none", "quiet": True}
+    common = {"pairs": ("kaz-deu",), "transform": "procrustes", "tracking": "none", "quiet": True}
     run = retrieve(
         RetrieveConfig(model=str(folder / "encoder"), data=str(data), output=str(tmp_path / "run"), **common)
     )
@@ -174,7 +174,19 @@ def test_retrieval_is_fitted_on_nothing_of_devtest(folder: Path, tmp_path: Path)
 def test_other_texts_are_capped_and_paired_where_they_are_translations(folder: Path, kind: str) -> None:
     found = texts(folder, kind, {})
     assert len(found[DEU, ENG].source) == len(found[DEU, ENG].target) == 30
-    assert found[DEU, ENG].paired == (kind == "parallel") and found.translations == (30 if kind == "parallel" else 0)
+    assert found[DEU, ENG].paired == (kind == "parallel")
+
+
+def test_only_a_rotation_needs_translations(folder: Path) -> None:
+    assert texts(folder, "parallel", {}, "procrustes").translations == 30
+    assert texts(folder, "parallel", {}, "centring").translations == 0
+
+
+def test_a_treebank_s_words_are_recognised_in_running_text(folder: Path) -> None:
+    """Words joined by blanks, as a treebank has them, are the sentence that has none."""
+    every = texts(folder, "topics", {}, most=1000)[DEU, ENG]
+    apart = " ".join(every.source[3].replace(" ", "")) + " "
+    assert every.source[3] not in texts(folder, "topics", {DEU: [apart]}, most=1000)[DEU, ENG].source
 
 
 def test_text_that_does_not_suit_is_refused(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic import random_outcomes, write_transfer
-from synthetic_analyses import write_langalign
+from synthetic_analyses import write_langalign, write_realignment
 
 from xalign.errors import UsageError, XalignError
 from xalign.report import write_report
@@ -75,7 +75,7 @@ def test_the_target_is_the_pair_s_language_that_is_not_english(tmp_path: Path) -
     found = lines(tmp_path)["de-en/S1W0M0", "target"]
     assert float(found["change"]) == pytest.approx(0.3)
     assert float(lines(tmp_path)["de-en/S1W0M0", "mean"]["change"]) == pytest.approx(0.1)
-    assert str(report.tables[0].rows[1][4]).startswith("+30.0* [")
+    assert str(report.tables[0].rows[1][5]).startswith("+30.0* [")
 
 
 def test_costs_are_summed_over_the_runs_behind_a_test_but_not_its_time(tmp_path: Path) -> None:
@@ -135,3 +135,43 @@ def test_the_testbed_does_not_stand_beside_real_data(tmp_path: Path) -> None:
 def test_nothing_tested_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing was tested here"):
         write_report("compare", tmp_path)
+
+
+def test_runs_that_were_fine_tuned_in_other_ways_are_refused_but_a_method_s_own_options_are_not(tmp_path: Path) -> None:
+    write_transfer(tmp_path, "pos", "full", correct=right(30))
+    switched = {"codeswitch": 0.5, "codeswitch_languages": ["deu"]}
+    write_transfer(tmp_path, "pos", "full", correct=right(30), method="codeswitch-0.5-deu", finetune=switched)
+    assert len(collect_methods(tmp_path)) == 2
+    write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", correct=right(30), finetune={"epochs": 3})
+    with pytest.raises(XalignError, match=r"finetune\.epochs"):
+        collect_methods(tmp_path)
+
+
+@pytest.mark.parametrize(("epochs", "reference"), [(15, "base"), (3, "base+realign-baseline")])
+def test_realignment_by_another_recipe_is_compared_with_its_own_baseline(
+    tmp_path: Path, epochs: int, reference: str
+) -> None:
+    write_transfer(tmp_path, "pos", "full", correct=right(30))
+    made = write_realignment(tmp_path, "before", "dictionary", 0.5, 0.6)
+    record = json.loads((made / "run.json").read_text())
+    record["config"] |= {"epochs": epochs, "batch_size": 16, "max_length": 256, "language": "eng"}
+    (made / "run.json").write_text(json.dumps(record))
+    found = {method.name: method.reference for method in collect_methods(tmp_path)}
+    assert found == {"base": "base", "de-en+realign-before-dictionary": reference}
+
+
+def test_seconds_of_a_run_that_was_resumed_are_not_known(tmp_path: Path) -> None:
+    write_transfer(tmp_path, "pos", "full", correct=right(30))
+    add_cost(tmp_path / "finetune" / "pos" / "full" / "base", seconds=9.0, resumed_from=[5])  # type: ignore[arg-type]
+    assert [method.cost.seconds for method in collect_methods(tmp_path)] == [None]
+
+
+def test_two_encoders_of_langalign_do_not_share_a_line(tmp_path: Path) -> None:
+    scores = {"english-only": 0.5, "mean-shift": 0.5, "ridge": 0.5, "fc": 0.7}
+    made = write_langalign(tmp_path / "one", scores)
+    other = write_langalign(tmp_path / "two", scores | {"fc": 0.9})
+    record = json.loads((other / "run.json").read_text())
+    record["lineage"] |= {"pair": "de-en", "loss": "S1W0M0"}
+    (other / "run.json").write_text(json.dumps(record))
+    names = [method.name for method in collect_methods(tmp_path)]
+    assert len(set(names)) == len(names) == 8 and made != other

@@ -38,12 +38,17 @@ def test_every_run_is_listed_with_its_state_and_size(runs: Path) -> None:
     assert line.seconds == 12.5 and line.size > 1000
 
 
-def test_a_run_whose_upstream_was_made_again_is_stale(runs: Path) -> None:
-    source = runs / "finetune" / "pos" / "full" / "base" / "run.json"
+def test_all_that_goes_back_to_a_run_that_was_made_again_is_stale_and_pruned_together(runs: Path) -> None:
+    source = runs / "align" / "de-en" / "S1W0M0" / "run.json"
     source.write_text(json.dumps(json.loads(source.read_text()) | {"key": "another"}))
+    finished = runs / "finetune" / "pos" / "full" / "de-en" / "S1W0M0"
+    (finished / "result.json").write_text(json.dumps({"seconds": 1.0}))
     states = {line.name: line.state for line in list_runs(runs)}
-    assert states["transfer/pos/full/base"] == "stale"
-    assert states["transfer/pos/full/de-en/S1W0M0"] == "complete"
+    assert states["finetune/pos/full/de-en/S1W0M0"] == states["transfer/pos/full/de-en/S1W0M0"] == "stale"
+    assert states["transfer/pos/full/base"] == "complete"
+    prune(removable(runs, ["stale"]), runs)
+    left = {line.name for line in list_runs(runs)}
+    assert "align/de-en/S1W0M0" in left and not any("full/de-en/S1W0M0" in name for name in left)
 
 
 def test_a_difference_names_options_and_results_but_not_where_they_were_written(runs: Path) -> None:

@@ -22,7 +22,7 @@ UNVALIDATED = "Nobody has checked such advice on your data: give --runs with fin
 def advise(
     task: Annotated[str | None, typer.Option(help="pos (UD part-of-speech tags) or topic (SIB-200).")] = None,
     pair: Annotated[str | None, typer.Option(help="The pair to align on, for example de-en.")] = None,
-    output: Annotated[Path | None, typer.Option(help="The run's directory; default: runs/advise/TASK/PAIR.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The run; default: runs/advise/TASK/PAIR/base.")] = None,
     model: o.Model = "mini",
     data: o.Data = None,
     runs: Annotated[Path | None, typer.Option(help="Finished runs, on which such advice is checked.")] = None,

@@ -178,3 +178,19 @@ def keyed(config: Any) -> dict[str, Any]:
 def as_dict(config: Any) -> dict[str, Any]:
     """All options by name, as plain JSON values."""
     return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
+
+
+def require_switched_on(config: Any, switch: str, options: Iterable[str]) -> None:
+    """Refuse options that would do nothing, because what they belong to is off.
+
+    Args:
+        switch: what turns them on, for the message: ``adapter=lora``.
+        options: names of fields that must be at their defaults.
+
+    Raises:
+        UsageError: the first that is not.
+    """
+    defaults = {f.name: f.default for f in dataclasses.fields(config)}
+    for name in options:
+        if getattr(config, name) != defaults[name]:
+            raise UsageError(f"{name}={getattr(config, name)} does nothing without {switch}: give both, or neither")

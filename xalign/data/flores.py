@@ -59,4 +59,5 @@ def lines_among(sentences: Sequence[str], texts: Iterable[str]) -> list[int]:
 
 
 def _normalised(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).split())
+    # No blanks at all: words of a treebank are joined by blanks where running text has none.
+    return "".join(unicodedata.normalize("NFKC", text).split())

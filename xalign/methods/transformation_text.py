@@ -73,6 +73,7 @@ class FittingTexts:
         if kind == MONO and transform == PROCRUSTES:
             raise UsageError("transform=procrustes needs translations, which mono/ has not: use another transform_text")
         self.data, self.kind, self.pairs, self.tested, self.most = data, kind, list(pairs), tested, most
+        self.transform = transform
         self.files: list[Path] = []
         self._texts: dict[tuple[Language, Language], FittingText] = {}
         languages = list(dict.fromkeys(language for pair in pairs for language in pair))
@@ -91,7 +92,9 @@ class FittingTexts:
 
     @property
     def translations(self) -> int:
-        """Sentence pairs that all maps together were fitted on."""
+        """Sentence pairs that all maps together were fitted on; means need none, whatever the text is."""
+        if self.transform != PROCRUSTES:
+            return 0
         return sum(len(text.source) for text in self._texts.values() if text.paired)
 
     def _in_all_languages(self, languages: list[Language]) -> dict[Language, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xalign.config import AlignConfig
+from xalign.config.fields import require_switched_on
 from xalign.engine import launch
 from xalign.errors import UsageError
 from xalign.objective import active_losses
@@ -24,6 +25,8 @@ def check_combination(config: AlignConfig) -> None:
         raise UsageError(
             "share_forward reads S from M's pass over single sentences: it needs M1 and mlm_input=separate"
         )
+    if config.adapter == "none":
+        require_switched_on(config, "adapter=lora", ("adapter_rank", "adapter_alpha", "adapter_targets"))
     if config.positives == "dropout":
         reading = "W" if "W" in losses else "mlm_input=tlm" if "M" in losses and config.mlm_input == "tlm" else None
         if reading:

@@ -40,7 +40,7 @@ from xalign.phases.langalign_material import Material, read
 from xalign.runs import Run, RunResult, completed, open_run, run_key
 from xalign.storage import read_json, write_text
 from xalign.tasks import Task, make_task
-from xalign.tasks.finetuned import encoder_directory, head_file, write_description, write_head
+from xalign.tasks.finetuned import HEADS, encoder_directory, head_file, write_description, write_head
 from xalign.tracking import following
 
 JUDGED = 2000  # vectors of held-out translations, each compared with every other one
@@ -129,9 +129,17 @@ def _run(
             "translations": len(material.translations[0]),
             "vectors": pairs,
             "language": language,
+            "step1_seconds": _seconds_of(source),
         }
         | _costs(study, material, rows)
     )
+
+
+def _seconds_of(source: ModelSource) -> float:
+    """What the fine-tuning of step 1 took; 0 without one."""
+    if source.upstream is None or not (Path(source.upstream["path"]) / HEADS).is_dir():
+        return 0.0
+    return float(read_json(Path(source.upstream["path"]) / "result.json")["seconds"])
 
 
 def _compare(study: Study, material: Material) -> tuple[dict[str, list[Row]], dict[str, Closeness], int]:

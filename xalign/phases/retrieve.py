@@ -21,6 +21,7 @@ from xalign.analysis.retrieval import MEASURES, Neighbourhoods, layer_scores, ne
 from xalign.analysis.vectors import Vectorizer, open_vectors
 from xalign.config import RetrieveConfig
 from xalign.config.analyses import LAYERS, MAIN_LAYER
+from xalign.config.fields import require_switched_on
 from xalign.data.flores import load_flores, load_metadata
 from xalign.data.languages import Language, find
 from xalign.data.layout import DataDirectory
@@ -98,6 +99,7 @@ def _metadata_file(data: DataDirectory) -> Path | None:
 def _fitting_texts(config: RetrieveConfig, data: DataDirectory, chosen: ChosenPairs) -> FittingTexts | None:
     """What a transformation is fitted on: nothing of devtest, in the measured languages or in English."""
     if config.transform == "none":
+        require_switched_on(config, "transform=centring or procrustes", ("transform_text", "transform_sentences"))
         return None
     files = {find(ENGLISH): data.flores(find(ENGLISH), SPLIT)} | chosen.files
     tested = {language: load_flores(path) for language, path in files.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xalign.config import FinetuneConfig
+from xalign.config.fields import require_switched_on
 from xalign.data.languages import find
 from xalign.data.layout import DataDirectory
 from xalign.methods.code_switching import code_switcher, method_name
@@ -29,6 +30,8 @@ class TaskData:
         language = find(config.language)
         self._task, self._max_sentences = task, config.max_sentences
         self._sources = [task.file(data, language, split, config.treebank) for split in ("train", "dev")]
+        if not config.codeswitch:
+            require_switched_on(config, "codeswitch=SHARE", ("codeswitch_seed",))
         self._method = method_name(config.codeswitch, config.codeswitch_languages)
         self._switcher, dictionaries = code_switcher(
             data, language, config.codeswitch, config.codeswitch_languages, config.codeswitch_seed

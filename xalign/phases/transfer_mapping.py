@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xalign.config import TransferConfig
+from xalign.config.fields import require_switched_on
 from xalign.data.languages import Language, find
 from xalign.data.layout import DataDirectory
 from xalign.encoder import Encoder
@@ -76,6 +77,8 @@ def prepare_mapping(
         UsageError: a layer that cannot be mapped, text that is not there, or no language to map.
     """
     if config.transform == "none":
+        options = ("transform_text", "transform_sentences", "transform_layer")
+        require_switched_on(config, "transform=centring or procrustes", options)
         return None
     depth = int(model.description["layer"])
     layer = resolve_layer(config.transform_layer, depth)

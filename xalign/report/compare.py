@@ -15,13 +15,15 @@ import numpy as np
 
 from xalign.report.compare_drawing import draw_gain_and_cost
 from xalign.report.comparisons import Interval, intervals
-from xalign.report.estimates import CellAccuracy, draw_sentences, estimate_cell
+from xalign.report.estimates import ENGLISH, CellAccuracy, draw_sentences, estimate_cell
 from xalign.report.layout import MODES, TASKS, block_name, data_kind, limits, points, rank, signed, titled
-from xalign.report.methods import Cost, Method, collect_methods
+from xalign.report.method_costs import Cost
+from xalign.report.methods import Method, collect_methods
 from xalign.report.render import Drawing, Report, Table, Value
 from xalign.report.statistics import DRAWS, LEVEL, SEED
 
-MEAN, TARGET = "mean", "target"
+MEAN, OTHERS, TARGET = "mean", "without English", "target"
+FAMILY = (MEAN, OTHERS, TARGET)  # what one max-T family holds
 COLUMNS = (
     *("task", "mode", "method", "reference", "language", "accuracy", "change", "low", "high", "adjusted_low"),
     *("adjusted_high", "p_holm", "parameters", "seconds", "translations", "seeds", "encoder", "data"),
@@ -86,7 +88,7 @@ def compared(methods: Sequence[Method], *, draws: int, seed: int) -> list[Compar
             estimated[method.key] = estimate_cell(first.cell, list(method.records), sampled, draws, seed)
     differences = {method.key: _differences(method, estimated) for method in methods}
     family = [
-        (key, what) for key, found in differences.items() for what in (MEAN, TARGET) if what in found
+        (key, what) for key, found in differences.items() for what in FAMILY if what in found
     ]  # languages are left out of the family: they are companions
     adjusted = intervals(
         [differences[key][what][0] for key, what in family], [differences[key][what][1] for key, what in family]
@@ -96,7 +98,7 @@ def compared(methods: Sequence[Method], *, draws: int, seed: int) -> list[Compar
         change = {
             what: intervals([point], [drawn])[0]
             for what, (point, drawn) in differences[method.key].items()
-            if what not in (MEAN, TARGET)
+            if what not in FAMILY
         }
         change |= {what: found for (key, what), found in zip(family, adjusted, strict=True) if key == method.key}
         rows.append(Compared(method, _accuracies(method, estimated[method.key]), change))
@@ -106,9 +108,12 @@ def compared(methods: Sequence[Method], *, draws: int, seed: int) -> list[Compar
 def _accuracies(method: Method, cell: CellAccuracy) -> dict[str, float]:
     by_language = cell.observed.mean(axis=(0, 1))
     found = dict(zip(method.records[0].languages, map(float, by_language), strict=True))
-    targets = [found[language] for language in method.targets if language in found]
-    means = {MEAN: float(by_language.mean())} | ({TARGET: float(np.mean(targets))} if targets else {})
-    return means | found
+    groups = {
+        MEAN: list(found),
+        OTHERS: [language for language in found if language != ENGLISH],
+        TARGET: [language for language in method.targets if language in found],
+    }
+    return {name: float(np.mean([found[code] for code in codes])) for name, codes in groups.items() if codes} | found
 
 
 Differences = dict[str, tuple[float, np.ndarray]]
@@ -126,6 +131,7 @@ def _differences(method: Method, estimated: dict[tuple[str, str, str], CellAccur
     groups = {language: [language] for language in common}
     if common == list(here):  # a mean over other languages than the reference's would be no change
         groups[MEAN] = common
+        groups[OTHERS] = [language for language in common if language != ENGLISH] or common
     targets = [language for language in method.targets if language in common]
     if targets:
         groups[TARGET] = targets
@@ -141,12 +147,16 @@ def main_table(title: str, rows: list[Compared]) -> Table:
     lines = [
         (
             *(row.method.name, row.accuracy[MEAN], with_limits(row.change.get(MEAN))),
+            with_limits(row.change.get(OTHERS)),
             *(", ".join(row.method.targets) or None, with_limits(row.change.get(TARGET))),
             *costs(row.method.cost),
         )
         for row in rows
     ]
-    columns = ("method", "accuracy", "change", "target", "change there", "parameters", "seconds", "translations")
+    columns = (
+        *("method", "accuracy", "change", "without English", "target", "change there"),
+        *("parameters", "seconds", "translations"),
+    )
     return Table(title, columns, tuple(lines))
 
 
@@ -179,13 +189,13 @@ def language_table(title: str, rows: list[Compared]) -> Table:
 def notes(rows: list[Compared], draws: int) -> tuple[str, ...]:
     """How to read the tables, and what is uneven in them."""
     lines = [
-        "Changes are in percentage points against the base of the same task and mode; LangAlign's against the head on "
-        "plain English of the same run.",
+        "Changes are in percentage points against the base of the same task and mode; LangAlign's against heads on "
+        "plain English of the same run, realignment's against its own baseline where the recipe is another one.",
         "'target' are the languages of the method's pair without English.",
         f"Intervals: {LEVEL:.0%}, percentile bootstrap, {draws:,} draws of seeds × sentences, paired. * the max-T "
         "interval over all changes of this report excludes zero.",
-        "parameters: at inference beyond encoder and head. seconds: all training behind the test, all seeds. "
-        "translations: translated sentences trained on.",
+        "parameters: at inference beyond encoder and head. seconds: all training behind the test, all seeds, on the "
+        "machine as it was; a dash where a run was resumed. translations: translated sentences trained or fitted on.",
     ]
     without = sorted(
         {str(row.method.key) for row in rows if not row.change and row.method.name != row.method.reference}
@@ -209,7 +219,7 @@ def data(title: str, rows: list[Compared], encoder: str, testbed: bool) -> Table
             if change is not None:
                 numbers = (change.estimate, change.low, change.high)
                 numbers += (change.adjusted_low, change.adjusted_high, change.p_holm)
-                if language not in (MEAN, TARGET):
+                if language not in FAMILY:
                     numbers = (*numbers[:3], None, None, None)
             lines.append(
                 (

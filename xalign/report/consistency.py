@@ -137,10 +137,10 @@ def options(record: MadeByRun, phase: str) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
-def require_same_options(records: list[Record], phase: str) -> None:
+def require_same_options(records: list[Record], phase: str, *, ignoring: frozenset[str] = frozenset()) -> None:
     """Refuse records whose runs of that phase were configured differently; runs that are gone are not compared."""
     present = [record for record in records if record.chain.phase(phase) is not None]
-    for name in sorted({name for record in present for name in options(record, phase)}):
+    for name in sorted({name for record in present for name in options(record, phase)} - ignoring):
         require_equal(present, f"{phase}.{name}", lambda r, name=name: options(r, phase).get(name))  # type: ignore[misc]
 
 

@@ -1,7 +1,7 @@
 """Every method that was tested, whatever made it, as one kind of record: outcomes, what to compare with, and cost.
 
-Transfer runs are compared with the unaligned encoder of the same task and mode, LangAlign's heads with the head on
-plain English of the same run.
+Transfer runs are compared with the unaligned encoder of the same task and mode if that was fine-tuned by the same
+recipe, LangAlign's heads with heads on plain English of the same run.
 """
 
 from __future__ import annotations
@@ -16,33 +16,20 @@ from typing import Any
 from xalign.data.languages import find, parse_pair
 from xalign.errors import UsageError, XalignError
 from xalign.naming import BASE
-from xalign.report.langalign_records import ENGLISH_ONLY, LangalignRecord, collect_langalign
-from xalign.report.lineage import Chain
-from xalign.report.records import (
-    UNALIGNED,
-    Cell,
-    TransferRecord,
-    collect_transfers,
+from xalign.report.consistency import (
+    grouped,
+    options,
+    require_equal,
+    require_same_data,
+    require_same_options,
 )
-from xalign.storage import read_json
+from xalign.report.langalign_records import ENGLISH_ONLY, LangalignRecord, collect_langalign
+from xalign.report.method_costs import LANGALIGN, Cost, cost_of, study_cost
+from xalign.report.records import UNALIGNED, Cell, TransferRecord, collect_transfers
 
-TESTING = ("transfer",)  # phases whose time is not spent on training; maps of states are fitted there, in seconds
-LANGALIGN = "langalign"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a method takes; None where its runs no longer say.
-
-    Attributes:
-        parameters: at inference, beyond encoder and head.
-        seconds: of all training before the test, all seeds together.
-        translations: translated sentences that it was trained on.
-    """
-
-    parameters: int | None
-    seconds: float | None
-    translations: int | None
+BASELINE = "realign-baseline"  # fine-tuning by the recipe of realignment, without any
+TRANSFORMED = frozenset({"transform", "transform_text", "transform_sentences", "transform_layer"})
+CODE_SWITCHED = frozenset({"codeswitch", "codeswitch_languages", "codeswitch_seed"})
 
 
 @dataclass(frozen=True)
@@ -75,35 +62,93 @@ def collect_methods(runs: Path) -> list[Method]:
 
     Raises:
         UsageError: `runs` is not a directory, or nothing was tested there.
-        XalignError: a run is broken or stale, or the testbed is mixed with real data.
+        XalignError: a run is broken or stale, two runs are of one method, or runs cannot be compared.
     """
     if not runs.is_dir():
         raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
-    records: list[TransferRecord] = []
+    studies: list[LangalignRecord] = []
     with suppress(UsageError):  # there are none
+        studies = collect_langalign(runs)[0]
+    records: list[TransferRecord] = []
+    with suppress(UsageError):
         records = collect_transfers(runs, methods=True).complete
+    # A checkpoint on the way is a stage, not a method.
+    records = [record for record in records if not record.chain.runs[0]["lineage"].get("partial")]
+    require_comparable_methods(records)
+    english = {study.directory.resolve(): f"{_label(study)}: {ENGLISH_ONLY}" for study in studies}
     groups: dict[tuple[str, str, str], list[TransferRecord]] = defaultdict(list)
     for record in records:
-        run = record.chain.runs[0]
-        if not run["lineage"].get("partial"):  # a checkpoint on the way is a stage, not a method
-            group = groups[record.cell.task, record.cell.mode, _name(run)]
-            same = next((other for other in group if other.align_seed == record.align_seed), None)
-            if same is not None:
-                raise XalignError(
-                    f"{same.directory} and {record.directory} are two runs of {_name(run)} on {record.cell.task}, "
-                    f"{record.cell.mode}; delete one, or give --runs a directory that holds only one of them"
-                )
-            group.append(record)
+        groups[record.cell.task, record.cell.mode, _name(record.chain.runs[0])].append(record)
     methods = [
-        Method(task, mode, name, BASE, _targets(found[0].chain.runs[0]), tuple(found), chain_cost(found[0].chain))
-        for (task, mode, name), found in groups.items()
-    ]
-    with suppress(UsageError):  # there are none
-        methods += [method for found in collect_langalign(runs)[0] for method in langalign_methods(found)]
+        Method(
+            *place, _reference(place, found[0], groups, english), _targets(found[0].chain.runs[0]), tuple(found),
+            cost_of([record.chain for record in found]),
+        )
+        for place, found in groups.items()
+    ]  # fmt: skip
+    methods += [method for study in studies for method in langalign_methods(study)]
     if not methods:
         raise UsageError(f"{runs}: nothing was tested here; run 'xalign transfer' on a model, or 'xalign langalign'")
     _require_one_kind(methods)
     return methods
+
+
+def require_comparable_methods(records: list[TransferRecord]) -> None:
+    """Refuse transfer runs whose differences would not be those of their methods.
+
+    Raises:
+        XalignError: which two, and what differs: base weights, data, options of fine-tuning or transfer other than
+            those that make a method; or two runs of one method and alignment seed.
+    """
+    require_equal(
+        [r for r in records if r.chain.base_weights is not None], "base weights", lambda r: r.chain.base_weights
+    )
+    seen: dict[tuple[str, str, str, int | None], TransferRecord] = {}
+    for record in records:
+        place = (record.cell.task, record.cell.mode, _name(record.chain.runs[0]), record.align_seed)
+        if (other := seen.setdefault(place, record)) is not record:
+            raise XalignError(
+                f"{other.directory} and {record.directory} are two runs of {place[2]} on {place[0]}, {place[1]}; "
+                "delete one, or give --runs a directory that holds only one of them"
+            )
+    for block in grouped(records, lambda r: (r.cell.task, r.cell.mode)):
+        require_same_options(block, "finetune", ignoring=CODE_SWITCHED)
+        require_same_options(block, "transfer", ignoring=TRANSFORMED)
+    for task in grouped(records, lambda r: r.cell.task):
+        require_same_data(task)
+    for method in grouped(records, lambda r: (r.cell.task, r.cell.mode, _name(r.chain.runs[0]))):
+        require_equal(method, "languages", lambda r: r.languages)
+        require_equal(method, "fine-tuning seeds", lambda r: r.seeds)
+
+
+def _reference(
+    place: tuple[str, str, str],
+    record: TransferRecord,
+    groups: Mapping[tuple[str, str, str], list[TransferRecord]],
+    english: Mapping[Path, str],
+) -> str:
+    """What a method is compared with: the base, where it was fine-tuned by the same recipe.
+
+    LangAlign's heads are compared with heads on plain English of their own run, and realignment with its own baseline
+    where the recipe is another one.
+    """
+    study = next((english[path.resolve()] for path in record.chain.directories if path.resolve() in english), None)
+    if study is not None:
+        return study
+    tuned = record.chain.phase("realign") or record.chain.phase("joint")
+    if tuned is None or place[2] == f"{BASE}+{BASELINE}":
+        return BASE if tuned is None else place[2]
+    base = next(iter(groups.get((*place[:2], BASE), ())), None)
+    recipe = None if base is None else options(base, "finetune")
+    if recipe is not None and all(
+        _plain(tuned["config"].get(name, value)) == _plain(value) for name, value in recipe.items()
+    ):
+        return BASE
+    return f"{BASE}+{BASELINE}"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _name(run: Mapping[str, Any]) -> str:
@@ -119,40 +164,15 @@ def _targets(run: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(language.code for language in parse_pair(pair) if language != find("eng"))
 
 
-def chain_cost(chain: Chain) -> Cost:
-    """The cost of everything behind a tested model; runs that are gone leave what they would have said unknown."""
-    results = [
-        (run, read_json(directory / "result.json"))
-        for run, directory in zip(chain.runs, chain.directories, strict=True)
-        if (directory / "result.json").is_file()
-    ]
-    if chain.gone:
-        return Cost(None, None, None)
-    trained = [result for run, result in results if run["phase"] not in TESTING]
-    return Cost(
-        parameters=sum(_extra_parameters(result) for _, result in results),
-        seconds=sum(float(result["seconds"]) for result in trained if "seconds" in result),
-        translations=sum(_translations(run, result) for run, result in results),
-    )
-
-
-def _extra_parameters(result: Mapping[str, Any]) -> int:
-    found = result.get("parameters", 0)
-    return found if isinstance(found, int) else 0
-
-
-def _translations(run: Mapping[str, Any], result: Mapping[str, Any]) -> int:
-    """Sentence pairs that a run was trained on: said by itself, or for alignment those that its steps could reach."""
-    if "translations" in result or run["phase"] != "align":
-        return int(result.get("translations", 0))
-    config = run["config"]
-    return min(int(config["steps"]) * int(config["batch_size"]), int(result.get("pairs", {}).get("kept", 0)))
+def _label(study: LangalignRecord) -> str:
+    """What a LangAlign run is called in a comparison."""
+    _, pair, encoder = study.place
+    return f"{LANGALIGN} {pair} {'' if encoder == BASE else f'{encoder} '}{study}"
 
 
 def langalign_methods(found: LangalignRecord) -> list[Method]:
     """What a LangAlign run tested on the target language's sentences, as heads on a frozen encoder."""
-    task, pair, _ = found.place
-    label = f"{LANGALIGN} {pair} {found}"
+    task, label = found.place[0], _label(found)
     target = found.languages[ENGLISH_ONLY]
     methods = []
     for name in found.comparable:
@@ -161,11 +181,7 @@ def langalign_methods(found: LangalignRecord) -> list[Method]:
             align_seed=None, align_step=None, testbed=found.testbed, seeds=found.seeds,
             outcomes={target: found.outcomes[name]}, measures={}, chain=found.chain, method=name,
         )  # fmt: skip
-        cost = Cost(
-            parameters=found.value("inference_parameters_by_method", name),
-            seconds=found.value("seconds_by_method", name),
-            translations=found.value("translations_by_method", name),
-        )
+        cost = study_cost(found.result, name)
         methods.append(
             Method(task, "linear", f"{label}: {name}", f"{label}: {ENGLISH_ONLY}", (target,), (record,), cost)
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xalign.errors import UsageError, XalignError
+from xalign.report.lineage import read_chain
 from xalign.runs import find_runs, state_of
 from xalign.storage import locked, read_json
 
@@ -63,11 +64,11 @@ def list_runs(runs: Path) -> list[RunLine]:
 
 
 def is_stale(directory: Path) -> bool:
-    """Whether a run that this one was made from has been made again with other options or inputs since."""
-    for upstream in read_json(directory / "run.json")["upstream"]:
-        source = Path(upstream["path"]) / "run.json"
-        if source.is_file() and read_json(source)["key"] != upstream["key"]:
-            return True
+    """Whether a run that this one goes back to, however far, was made again with other options or inputs since."""
+    try:
+        read_chain(directory)
+    except XalignError:
+        return True
     return False
 
 
