@@ -328,7 +328,7 @@ def write_realignment(
         return runs / name
     test = name.replace("realign/", "transfer/", 1)
     upstream = [{"path": str(runs / name), "key": key}]
-    write_run(runs / test, "transfer", test, {}, lineage, upstream, testbed=testbed)
+    write_run(runs / test, "transfer", test, {"max_length": 256}, lineage, upstream, testbed=testbed)
     correct = {"eng": 8, "deu": round(100 * accuracy), "kaz": 1}
     total = {"eng": 10, "deu": 100, "kaz": 10}
     outcomes = [
