@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xalign.engine.separate_gradients import SeparateGradients
+from xalign.engine.separate_gradients import SeparateGradients, conflicts
 from xalign.engine.training import Combination, Objective
 
 WEIGHTS = (0.7, -0.4, 1.3)
@@ -21,14 +24,14 @@ class Three(Objective):
     names = ("a", "b", "c", "d")
     apart_gradients = {"first": ("a",), "second": ("b",), "third": ("c", "d")}  # noqa: RUF012
 
-    def __init__(self, noise: float = 0.0) -> None:
+    def __init__(self, noise: float = 0.0, own: tuple[float, float, float] | None = None) -> None:
         super().__init__()
         draw = torch.Generator().manual_seed(0)
         self.table = nn.Parameter(torch.randn(6, 4, generator=draw))
         self.layer = nn.Parameter(torch.randn(4, 4, generator=draw))
         self.head = nn.Parameter(torch.randn(4, generator=draw))
         self.unused = nn.Parameter(torch.ones(2))
-        self.noise, self.seen = noise, torch.empty(0)
+        self.noise, self.own, self.seen = noise, own, torch.empty(0)
 
     def forward(self, batch: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
         rows = [self.table[ids] for ids in batch["ids"].T]
@@ -41,11 +44,12 @@ class Three(Objective):
 
     def combine(self, gramian: Tensor, step: int) -> Combination:
         self.seen = gramian
-        return Combination(torch.tensor(WEIGHTS, dtype=torch.float64), self.noise)
+        own = None if self.own is None else torch.tensor(self.own, dtype=torch.float64)
+        return Combination(torch.tensor(WEIGHTS, dtype=torch.float64), self.noise, own)
 
 
 def accelerator(*, accumulation: int = 1, scale: float | None = None) -> Any:
-    scaler = SimpleNamespace(get_scale=lambda: scale) if scale is not None else None
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale) if scale is not None else None
     return SimpleNamespace(scaler=scaler, gradient_accumulation_steps=accumulation, device=torch.device("cpu"))
 
 
@@ -84,6 +88,61 @@ def test_shared_parameters_get_the_weighted_sum_and_others_their_own_gradient(pa
         torch.testing.assert_close(objective.get_parameter(name).grad, total * (scale or 1))
     torch.testing.assert_close(objective.head.grad, each[0]["head"] * (scale or 1))
     assert objective.unused.grad is None
+
+
+@pytest.mark.parametrize("own", [0.3, 0.0])
+def test_what_one_objective_alone_reaches_follows_its_own_weight_and_not_the_combined_one(own: float) -> None:
+    objective = Three(own=(own, 1.0, 1.0))
+    step(objective, accelerator())
+    each, _ = expected()
+    if own == 0:
+        assert objective.head.grad is None  # neither clipped with the others nor decayed
+    else:
+        torch.testing.assert_close(objective.head.grad, own * each[0]["head"])
+    total = sum(weight * gradients["layer"] for weight, gradients in zip(WEIGHTS, each, strict=True))
+    torch.testing.assert_close(objective.layer.grad, total)
+
+
+def test_a_scaler_unscales_and_steps_as_if_nothing_had_been_scaled() -> None:
+    plain, scaled = Three(), Three()
+    for objective, launched in ((plain, accelerator()), (scaled, accelerator(scale=65536.0))):
+        optimizer = torch.optim.AdamW(objective.parameters(), lr=0.1)
+        step(objective, launched)
+        if launched.scaler is None:
+            optimizer.step()
+        else:
+            launched.scaler.unscale_(optimizer)
+            launched.scaler.step(optimizer)
+            launched.scaler.update()
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(scaled.get_parameter(name), parameter, msg=name)
+    assert not torch.equal(scaled.table, Three().table)
+
+
+def test_a_gradient_of_zero_leaves_open_whether_there_was_a_conflict() -> None:
+    objective = Three()
+    separate = SeparateGradients(objective, accelerator())
+    separate.add(objective(batch(), torch.tensor([1.0, 0.0, 1.0, 1.0])))
+    found = separate.combine(seed=1, step=0)
+    assert math.isnan(found["cosine_first_second"]) and "conflict" not in found
+    assert "conflict" in step(Three(), accelerator())
+
+
+def test_a_step_without_a_cosine_counts_neither_for_nor_against_a_conflict(tmp_path: Path) -> None:
+    common = {"seed": 15, "weight_a": 1.0, "weight_b": 0.5}
+    lines: list[dict[str, Any]] = [
+        common | {"step": 1},  # its cosine is not a number: not logged
+        common | {"step": 2, "cosine_a_b": -0.5, "conflict": 1.0, "gradient_norm_a": 2.0},
+        common | {"step": 3, "cosine_a_b": 0.1, "conflict": 0.0, "gradient_norm_a": 4.0},
+        {"step": 3, "seed": 15, "validation": {"dev_accuracy": 1.0}},
+        common | {"step": 4, "seed": 33},
+    ]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = conflicts(path)
+    assert found["conflict"] == {"15": 0.5} and found["cosine"] == {"a_b": pytest.approx(-0.2)}
+    assert found["cosine_sd"] == {"a_b": pytest.approx(0.3)} and found["gradient_norm"] == {"a": 3.0}
+    assert found["weight"] == {"a": 1.0, "b": 0.5}
 
 
 def test_what_is_logged_are_cosines_norms_and_weights() -> None:

@@ -206,6 +206,14 @@ def test_a_factor_of_a_loss_is_the_same_as_a_longer_gradient(rule: str) -> None:
     np.testing.assert_allclose(ours, longer)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_what_one_objective_alone_reaches_learns_at_the_factor_of_its_loss(rule: str) -> None:
+    rows = torch.from_numpy(gradients(2, CONFLICT))
+    for gramian in (rows @ rows.T, torch.full((2, 2), torch.inf)):
+        found = Combiner(rule, np.array([1.0, 0.3]), seed=3)(gramian, 0)
+        assert found.own is not None and found.own.tolist() == [1.0, 0.3]
+
+
 def test_the_order_depends_on_seed_and_step_alone() -> None:
     gramian = torch.tensor([[1.0, -0.9, 0.3], [-0.9, 1, -0.5], [0.3, -0.5, 1]]).double()
     by_step = [combiner("pcgrad", 3)(gramian, step).weights for step in range(8)]

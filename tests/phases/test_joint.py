@@ -17,6 +17,7 @@ from xalign import FinetuneConfig, JointConfig, TransferConfig, finetune, joint,
 from xalign.__main__ import run as command
 from xalign.engine import launch
 from xalign.errors import UsageError
+from xalign.phases.joint import _learns_from_translations, _method
 from xalign.runs import Run, RunResult
 from xalign.tasks.finetuned import read_finetuned
 
@@ -53,6 +54,39 @@ def alone(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     yield output
 
 
+def name_of(**options: Any) -> str:
+    return _method(JointConfig(task="topic", pair="de-en", output="unused", **options), depth=12)
+
+
+def test_runs_that_differ_in_a_rule_s_settings_or_in_the_alignment_do_not_share_a_name() -> None:
+    assert name_of(combine="cagrad", layer="8") == name_of(combine="cagrad", learning_rate=1e-3) == "joint-cagrad"
+    assert name_of(combine="cagrad", cagrad_c=0.2) == "joint-cagrad-c0.2"
+    assert name_of(combine="gradvac", gradvac_beta=0.1, align_weight=3) == "joint-gradvac-w3-b0.1"
+    assert name_of(temperature=0.05, align_pooling="cls", layer="12") == "joint-pcgrad-t0.05-cls-layer12"
+    assert name_of(objectives="each-loss", freeze="lower", layer="1/2") == "joint-pcgrad-each-lower-layer6"
+
+
+@pytest.mark.parametrize(
+    ("options", "used"),
+    [
+        ({}, True),
+        ({"loss": "S0W0M1", "mlm_input": "tlm"}, True),
+        ({"loss": "S1W0M1"}, True),
+        ({"loss": "S0W0M1"}, False),
+        ({"align_weight": 0.0}, False),
+    ],
+)
+def test_translations_are_counted_where_something_is_learned_from_them(options: dict[str, Any], used: bool) -> None:
+    config = JointConfig(task="topic", pair="de-en", output="unused", **options)
+    assert _learns_from_translations(config) == used
+
+
+@pytest.mark.parametrize("name", ["features", "probe"])
+def test_options_of_a_frozen_encoder_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name}=true is for a head on a frozen encoder"):
+        JointConfig(task="topic", pair="de-en", output="unused", **{name: True})  # type: ignore[arg-type]
+
+
 def steps(run: Path) -> list[dict[str, float]]:
     """The training lines without what depends on time."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -71,13 +105,17 @@ def assert_same_encoders(first: Path, second: Path, **tolerance: float) -> None:
 
 
 def test_with_a_weight_of_0_the_task_is_trained_as_finetune_trains_it(inputs: Path, tmp_path: Path) -> None:
-    mine, theirs = tmp_path / "joint", tmp_path / "finetune"
-    train(inputs, mine, combine="sum", align_weight=0.0, dropout=0.0, task="pos", epochs=1)
-    options = TASK | {"task": "pos", "epochs": 1}
-    finetune(FinetuneConfig(**places(inputs, theirs), **options, mode="full", dropout=0.0))
-    assert_same_encoders(mine, theirs, atol=1e-6)
-    heads = [load_file(run / "head" / "seed15.safetensors") for run in (mine, theirs)]
-    torch.testing.assert_close(*heads, rtol=1e-4, atol=1e-6)
+    """Also beside M, whose head nothing else reaches: it is not trained, and has no part in clipping."""
+    theirs = tmp_path / "finetune"
+    options: dict[str, Any] = TASK | {"task": "pos", "epochs": 1, "dropout": 0.0, "clip": 0.1}
+    finetune(FinetuneConfig(**places(inputs, theirs), **options, mode="full"))
+    for loss in ("S1W0M0", "S1W0M1"):
+        mine = tmp_path / loss
+        found = train(inputs, mine, combine="sum", align_weight=0.0, loss=loss, **options).result
+        assert found["translations"] == 0 and found["cosine"]["task_align"] != 0
+        assert_same_encoders(mine, theirs, atol=1e-6)
+        heads = [load_file(run / "head" / "seed15.safetensors") for run in (mine, theirs)]
+        torch.testing.assert_close(*heads, rtol=1e-4, atol=1e-6)
 
 
 def test_transfer_reads_what_is_left_and_the_record_says_what_conflicted(inputs: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from xalign.config.fields import option
 from xalign.config.phases import LOSSES, FinetuneConfig
+from xalign.errors import UsageError
 
 COMBINATIONS = ("sum", "pcgrad", "cagrad", "mgda", "gradvac", "random", "alternate")
 
@@ -15,8 +16,8 @@ class JointConfig(FinetuneConfig):
     """Alignment and the English task in one training; the task's options are those of ``finetune``."""
 
     mode: str = option("full", "unused: the encoder is trained", choices=("full",), kind="execution")
-    features: bool = option(False, "unused: the encoder is trained", kind="execution")
-    probe: bool = option(False, "unused: the encoder is trained", kind="execution")
+    features: bool = option(False, "unused, stays false: the encoder is trained", kind="execution")
+    probe: bool = option(False, "unused, stays false: the encoder is trained", kind="execution")
     pair: str = option(help="language pair, for example de-en")
     combine: str = option("pcgrad", "how gradients become one; random and alternate are controls", choices=COMBINATIONS)
     align_weight: float = option(1.0, "factor of the alignment losses, before gradients are combined", low=0)
@@ -55,3 +56,11 @@ class JointConfig(FinetuneConfig):
         False, "S contrasts all micro-batches of a step at once, for one more forward pass", source="Gao et al. 2021"
     )
     eval_pairs: int = option(300, "held-out pairs that a validation encodes", low=2, kind="execution")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("features", "probe"):
+            if getattr(self, name):
+                raise UsageError(
+                    f"{name}=true is for a head on a frozen encoder; joint trains the encoder: leave it out"
+                )

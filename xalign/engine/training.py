@@ -22,10 +22,13 @@ class Combination:
     Attributes:
         weights: (K,) float64, on the CPU: the gradient is Σ w_k g_k.
         noise: the norm of a random vector that is added to it.
+        own: (K,) the weights where a parameter has one objective's gradient alone, so that nothing is combined; None
+            leaves such a gradient as it is. A weight of 0 leaves the parameter without a gradient.
     """
 
     weights: Tensor
     noise: float = 0.0
+    own: Tensor | None = None
 
 
 class Objective(nn.Module):

@@ -161,7 +161,8 @@ class Combiner:
 
     Args:
         rule: one of `RULES`.
-        scale: (K,) factors of the losses, whatever the rule then does with their gradients.
+        scale: (K,) factors of the losses, whatever the rule then does with their gradients; they also are the weights
+            of parameters that one objective alone reaches.
         seed: of the orders in PCGrad and GradVac; they depend on it and the step alone.
         c: CAGrad's radius.
         beta: GradVac's rate.
@@ -180,12 +181,12 @@ class Combiner:
 
     def __call__(self, gramian: Tensor, step: int) -> Combination:
         """The weights of `step`; a Gramian that is not finite (fp16 overflowed) leaves gradients as they are."""
-        plain = gramian.cpu().double().numpy()
+        plain, own = gramian.cpu().double().numpy(), torch.from_numpy(self.scale.copy())
         if not np.isfinite(plain).all():
-            return Combination(torch.from_numpy(self.scale.copy()))
+            return Combination(torch.from_numpy(self.scale.copy()), own=own)
         scaled = plain * np.outer(self.scale, self.scale)
         weights, noise = self._weights(scaled, step)
-        return Combination(torch.from_numpy(self.scale * weights), noise)
+        return Combination(torch.from_numpy(self.scale * weights), noise, own)
 
     def _weights(self, gramian: np.ndarray, step: int) -> tuple[np.ndarray, float]:
         count, draw = len(gramian), generator(self.seed, "gradient-combination", step)

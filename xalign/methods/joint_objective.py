@@ -1,7 +1,7 @@
 """The English task and the alignment in one training: one batch of each a step, their gradients combined by a rule.
 
 What is shared is the encoder, as far as both reach it. The head, the layers above the alignment's and the masked-LM
-head belong to one objective each.
+head belong to one objective each, and learn at the factor of its loss.
 """
 
 from __future__ import annotations

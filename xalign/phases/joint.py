@@ -24,8 +24,8 @@ Of the weights, the one with the best English dev accuracy is compared; the choi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ from xalign.data.tokens import tokenize_cached
 from xalign.encoder import Encoder, load_encoder
 from xalign.engine import launch
 from xalign.engine.batch import Batches, BatchOrder
+from xalign.engine.separate_gradients import conflicts
 from xalign.engine.training import Objective
 from xalign.errors import UsageError
 from xalign.hidden_states import resolve_layer
@@ -102,7 +103,7 @@ def joint(config: JointConfig) -> RunResult:
         **source.lineage, "encoder": source.name, "pair": beside.pair, "loss": config.loss, "align_seed": None,
         "align_step": None, "task": config.task, "mode": "full",
     }  # fmt: skip
-    lineage = with_method(material.lineage(lineage), _method(config))
+    lineage = with_method(material.lineage(lineage), _method(config, encoder.depth))
     name = joint_name(config.task, encoder_name(lineage))
     with open_run(config, "joint", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
@@ -128,10 +129,32 @@ def _check(config: JointConfig) -> None:
         )
 
 
-def _method(config: JointConfig) -> str:
-    weight = f"-w{config.align_weight:g}" if config.align_weight != 1 else ""
-    each = "-each" if config.objectives == "each-loss" else ""
-    return f"joint-{config.combine}{weight}{each}{'-lower' if config.freeze == 'lower' else ''}"
+def _method(config: JointConfig, depth: int) -> str:
+    """The rule, and what is not as usual about it and the alignment; learning rates stay out."""
+    usual: dict[str, Any] = {field.name: field.default for field in fields(JointConfig)}
+    layer = resolve_layer(config.layer, depth)  # a number: a share has a slash, which would part the name
+    said = {
+        "align_weight": f"w{config.align_weight:g}",
+        "cagrad_c": f"c{config.cagrad_c:g}",
+        "gradvac_beta": f"b{config.gradvac_beta:g}",
+        "temperature": f"t{config.temperature:g}",
+        "align_pooling": config.align_pooling,
+        "objectives": "each",
+        "freeze": config.freeze,
+    }
+    parts = [part for name, part in said.items() if getattr(config, name) != usual[name]]
+    if layer != resolve_layer(usual["layer"], depth):
+        parts.append(f"layer{layer}")
+    return "-".join(["joint", config.combine, *parts])
+
+
+def _learns_from_translations(config: JointConfig) -> bool:
+    """Whether it matters to the training that the sentences of a pair translate each other.
+
+    M on single sentences does not know which sentences stand beside them in a batch.
+    """
+    alone = active_losses(config.loss) == "M" and config.mlm_input == "separate"
+    return config.align_weight > 0 and not alone
 
 
 class AlignmentBeside:
@@ -183,7 +206,8 @@ class AlignmentBeside:
         """What ``result.json`` says beside the task: alignment, conflict, weights, cost."""
         heads = {seed: read_head(head_file(run.directory, seed)) for seed in self.config.seeds}
         recall = {str(seed): head.scores["pairs_recall_at_1"] for seed, head in heads.items()}
-        used = min(len(self.source), steps * self.config.pairs_batch_size)  # by one model; each reads others
+        read = min(len(self.source), steps * self.config.pairs_batch_size)  # by one model; each reads others
+        used = read if _learns_from_translations(self.config) else 0
         return {"pairs_recall_at_1": recall, **conflicts(run.metrics), "parameters": 0, "translations": used}
 
     def _objective(self, encoder: Encoder) -> AlignmentObjective:
@@ -209,28 +233,3 @@ class AlignmentBeside:
             word_negatives=config.word_negatives, mlm_probability=config.mlm_probability, mlm_input=config.mlm_input,
             accumulation=config.accumulation, rank=rank, processes=processes,
         )  # fmt: skip
-
-
-def conflicts(metrics: Path) -> dict[str, dict[str, float]]:
-    """From ``metrics.jsonl``: ``conflict``, the share of steps by seed in which two gradients have a negative cosine;
-    and over all steps the mean cosines with their sd, the mean weights, and the mean gradient norms.
-    """
-    with metrics.open(encoding="utf-8") as stream:
-        steps = [line for line in map(json.loads, stream) if "conflict" in line]
-    names = [name for name in steps[0] if name.startswith(("cosine_", "weight_", "gradient_norm_"))]
-    found: dict[str, dict[str, float]] = {
-        "conflict": {},
-        "cosine": {},
-        "cosine_sd": {},
-        "weight": {},
-        "gradient_norm": {},
-    }
-    for seed in dict.fromkeys(line["seed"] for line in steps):
-        found["conflict"][str(seed)] = float(np.mean([line["conflict"] for line in steps if line["seed"] == seed]))
-    for name in names:
-        values = [line[name] for line in steps if name in line]
-        kind = next(kind for kind in ("cosine", "weight", "gradient_norm") if name.startswith(kind + "_"))
-        found[kind][name.removeprefix(kind + "_")] = float(np.mean(values))
-        if kind == "cosine":
-            found["cosine_sd"][name.removeprefix("cosine_")] = float(np.std(values))
-    return found
