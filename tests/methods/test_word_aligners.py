@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from tiny import sentence, tiny_encoder
 from xalign.data.languages import find
 from xalign.data.layout import DataDirectory
 from xalign.data.words import SplitSentences, split_at_blanks
-from xalign.encoder import load_encoder
+from xalign.encoder import Encoder, load_encoder
 from xalign.errors import UsageError, XalignError
 from xalign.frozen_features import Encoding
+from xalign.methods import neural_aligner
 from xalign.methods.linked_words import LinkedPairs, one_of_each
 from xalign.methods.neural_aligner import NeuralAligner, itermax, mutual_argmax
 from xalign.methods.word_aligners import (
@@ -29,6 +31,7 @@ from xalign.methods.word_aligners import (
     read_links,
     require_eflomal,
 )
+from xalign.methods.word_pieces import PiecedWords, word_vectors
 from xalign.model_source import ModelSource
 
 DE, EN, KK = (find(code) for code in ("deu", "eng", "kaz"))
@@ -182,6 +185,27 @@ def test_the_neural_aligner_takes_nearest_words_of_the_encoder_s_own_states(tmp_
             ids = torch.tensor([encoder.tokenizer(text).input_ids])
             vectors.append(encoder.base(ids, output_hidden_states=True).hidden_states[2][0, 1:-1].detach().double())
         assert set(links_) == naive_mutual(1 - cdist(*vectors, "cosine"))
+
+
+def test_the_neural_aligner_holds_a_chunk_of_the_corpus_and_links_it_as_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(ModelSource("tiny", tiny_encoder(tmp_path / "encoder")))
+    aligner = NeuralAligner(
+        encoder, layer=2, matching="argmax", max_length=32, encoding=Encoding(4, torch.device("cpu"))
+    )
+    sides = [split(*(" ".join(sentence(code, i)[0]) for i in range(5))) for code in ("deu", "eng")]
+    whole = aligner.align(*sides)
+    held: list[int] = []
+
+    def counted(encoder: Encoder, sentences: list[PiecedWords], *arguments: Any) -> list[torch.Tensor]:
+        held.append(len(sentences))
+        return word_vectors(encoder, sentences, *arguments)
+
+    monkeypatch.setattr(neural_aligner, "CHUNK", 2, raising=False)
+    monkeypatch.setattr(neural_aligner, "word_vectors", counted)
+    assert aligner.align(*sides) == whole and any(whole)
+    assert held == [2, 2, 2, 2, 1, 1]
 
 
 def test_words_that_are_spelt_alike_are_left_out_on_demand() -> None:

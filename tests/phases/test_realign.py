@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +17,15 @@ from tiny import PAIRS, sentence, tiny_data, tiny_encoder, words
 
 from xalign.__main__ import run as command
 from xalign.config import FinetuneConfig, RealignConfig, TransferConfig
+from xalign.data.languages import parse_pair
 from xalign.engine import loop
 from xalign.errors import UsageError, XalignError
+from xalign.methods.realignment_variants import aligner_name
 from xalign.model_source import find_model
-from xalign.phases.finetune import finetune
+from xalign.naming import encoder_name
+from xalign.phases.finetune import NO_LINEAGE, finetune
 from xalign.phases.realign import realign
+from xalign.phases.realignment_options import realigned_lineage
 from xalign.phases.transfer import transfer
 from xalign.runs import RunResult
 
@@ -45,7 +51,7 @@ def run(inputs: Path, output: Path, **options: Any) -> RunResult:
     places = {"model": str(inputs / "encoder"), "data": str(inputs / "data"), "output": str(output)}
     if options.get("mode") == "linear":
         common.pop("learning_rate")
-    return realign(RealignConfig(**places, **(common | options)))
+    return realign(RealignConfig(**(places | common | options)))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -78,7 +84,7 @@ def test_before_leaves_an_encoder_and_what_finetune_makes_of_it(inputs: Path, tm
     source = find_model(str(found.directory))
     assert source.directory == found.directory / "encoder" and not same(source.directory, inputs / "encoder")
     assert (source.lineage["pair"], source.lineage["loss"], source.lineage["method"]) == (
-        "de-en", None, "realign-before-dictionary",
+        "de-en", None, "realign-before-dictionary-4steps",
     )  # fmt: skip
     assert (found.result["parameters"], found.result["translations"]) == (0, 32)
     config = json.loads((found.directory / "run.json").read_text())["config"]
@@ -94,7 +100,7 @@ def test_before_leaves_an_encoder_and_what_finetune_makes_of_it(inputs: Path, tm
                        languages=("deu", "kaz"), tracking="none", quiet=True)
     )  # fmt: skip
     record = json.loads((tested.directory / "run.json").read_text())
-    assert record["name"] == "transfer/topic/full/de-en+realign-before-dictionary"
+    assert record["name"] == "transfer/topic/full/de-en+realign-before-dictionary-4steps"
     assert set(tested.result["accuracy"]["deu"]) == {"15", "33"}
 
 
@@ -163,6 +169,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
             run(inputs, tmp_path / "run", **options)
     again = run(inputs, tmp_path / "run", **options, resume=True)
     assert again.result["resumed_from"] == [stop]
+    steps_read = {"before": 4, "before+during": 4 + 4}[strategy]  # each stage reads the pairs in an order of its own
+    assert again.result["translations"] == 8 * steps_read
     for name in ("encoder", "encoder-seed15"):
         assert same(again.directory / name, whole.directory / name)
     steps = [json.loads(line).get("step") for line in (again.directory / "metrics.jsonl").read_text().splitlines()]
@@ -185,7 +193,7 @@ def test_other_aligners_link_other_words_but_are_measured_on_the_same(inputs: Pa
         found[str(links)].result["links"] >= found["dictionary"].result["links"] > found["neural"].result["links"] > 0
     )
     names = {json.loads((each.directory / "run.json").read_text())["lineage"]["method"] for each in found.values()}
-    assert names == {f"realign-before-{name}" for name in ("dictionary", "neural", "file")}
+    assert names == {f"realign-before-{name}-4steps" for name in ("dictionary", "neural", "links")}
 
 
 def test_links_are_drawn_once_and_kept(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +217,24 @@ def test_links_are_drawn_once_and_kept(inputs: Path, tmp_path: Path, monkeypatch
         ({"aligner": "fastalign"}, "neither a file of links nor one of dictionary, statistical, neural"),
         ({"strategy": "during", "mode": "linear"}, "use --mode full"),
         ({"freeze": "lower", "layer": "1"}, "freeze=lower leaves nothing to realign at layer 1 of 2"),
+        ({"freeze": "upper", "layer": "1"}, "freeze=upper freezes nothing that is realigned at layer 1 of 2"),
+        (
+            {"strategy": "during", "freeze": "upper", "gradient_checkpointing": True},
+            "freeze=upper during fine-tuning does not go with gradient_checkpointing",
+        ),
+        ({"strategy": "baseline", "freeze": "lower"}, "freeze=lower does nothing with strategy=baseline"),
+        ({"strategy": "baseline", "negatives": "weak"}, "negatives=weak does nothing with strategy=baseline"),
+        ({"strategy": "baseline", "temperature": 0.5}, "temperature=0.5 does nothing with strategy=baseline"),
+        (
+            {"strategy": "baseline", "aligner": "neural", "matching": "itermax"},
+            "matching=itermax does nothing with strategy=baseline",
+        ),
+        ({"matching": "itermax"}, "matching=itermax does nothing with aligner=dictionary"),
+        ({"coefficient": 0.5}, "coefficient=0.5 does nothing with strategy=before"),
+        (
+            {"codeswitch": 0.5, "codeswitch_languages": ("deu",)},
+            "codeswitch does not go with strategy=before: realign without it, then code-switch in 'xalign finetune",
+        ),
         ({"layer": "5"}, "layers 1 to 2"),
         ({"realign_batch_size": 9, "accumulation": 2}, "realign_batch_size=9 does not divide"),
     ],
@@ -219,6 +245,43 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=line):
         run(inputs, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_held_out_pairs_without_links_stop_the_run_before_it_trains(inputs: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links.txt"
+    links.write_text("\n" * PAIRS)
+    data = tmp_path / "data"
+    shutil.copytree(inputs / "data", data, ignore=shutil.ignore_patterns("muse"))
+    with pytest.raises(XalignError, match=r"links 0 words in 40 held-out sentence pairs.*raise held_out, or use anoth"):
+        run(inputs, tmp_path / "run", aligner=str(links), data=str(data))
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "base", "aligned"),
+    [
+        ({}, "", ""),
+        ({"strategy": "during", "coefficient": 0.5}, "-k0.5", "-k0.5"),
+        ({"layer": "1/2", "temperature": 0.5}, "-temperature0.5-layer6", "-temperature0.5-layer6"),
+        ({"realign_steps": 500, "identical": True}, "-500steps-identical", "-500steps-identical"),
+        ({"realign_seed": 43}, "", "-seed43"),  # of a first realignment the seed stands before the method
+        ({"strategy": "during", "realign_steps": 500, "realign_seed": 43}, "", ""),  # they do nothing there
+    ],
+)
+def test_realignments_with_other_options_have_other_names(options: dict[str, Any], base: str, aligned: str) -> None:
+    config = RealignConfig(task="topic", pair="de-en", output="", **options)
+    corpus = SimpleNamespace(languages=parse_pair("de-en"))
+    for lineage, end in ((NO_LINEAGE, base), ({**NO_LINEAGE, "pair": "de-en", "loss": "S1W0M0"}, aligned)):
+        found = realigned_lineage(config, lineage, corpus, 6)  # type: ignore[arg-type]
+        assert found["method"] == f"realign-{config.strategy}-dictionary{end}"
+    if config.strategy == "before":
+        found = realigned_lineage(config, NO_LINEAGE, corpus, 6)  # type: ignore[arg-type]
+        assert ("-seed43" in encoder_name(found)) == (config.realign_seed == 43)
+
+
+def test_a_file_of_links_is_called_by_its_stem() -> None:
+    assert aligner_name("/some/where/fast+align de.txt") == "fast_align_de"
+    assert (aligner_name("neural"), aligner_name("links/neural.txt")) == ("neural", "file-neural")
 
 
 def test_the_command_builds_the_same_run(inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xalign.config.fields import option
 from xalign.config.phases import FinetuneConfig
 
+ALIGNERS = ("dictionary", "statistical", "neural")  # all else is a file of links
 STRATEGIES = ("baseline", "before", "during", "before+during")
 FREEZES = ("none", "lower", "upper")
 
@@ -48,8 +49,9 @@ class RealignConfig(FinetuneConfig):
         16, "sentence pairs a step of realignment", low=1, mark="lineage", source="Gaschi 2023"
     )
     realign_learning_rate: float = option(
-        7.5e-6, "peak rate of realignment before fine-tuning", low=0, mark="lineage", source="Gaschi 2023, XLM-R"
-    )
+        7.5e-6, "peak rate of realignment before fine-tuning, which has no weight decay", low=0, mark="lineage",
+        source="Gaschi 2023, XLM-R",
+    )  # fmt: skip
     realign_warmup: float = option(0.1, "share of those steps with a rising rate", low=0, high=1)
     realign_seed: int = option(42, "order and dropout of realignment before fine-tuning", low=0)
     max_pairs: int | None = option(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xalign.config.realign import RealignConfig
+from xalign.config.realign import ALIGNERS, RealignConfig
 from xalign.data.dictionaries import load_dictionary
 from xalign.data.languages import Language, find, parse_pair
 from xalign.data.layout import DataDirectory
@@ -29,7 +29,6 @@ from xalign.methods.word_aligners import (
 from xalign.randomness import derive_seed
 from xalign.storage import write_text
 
-ALIGNERS = ("dictionary", "statistical", "neural")
 TRAINED, MEASURED = "links.txt", "links-held-out.txt"
 Splitter = Callable[[Pairs], tuple[SplitSentences, SplitSentences]]
 
@@ -165,10 +164,23 @@ def trained_links(directory: Path, config: RealignConfig, linker: Linker, corpus
 
 
 def measured_links(directory: Path, config: RealignConfig, linker: Linker, corpus: PairCorpus) -> LinkedPairs:
-    """The held-out words on which alignment is measured, each in one link at most."""
+    """The held-out words on which alignment is measured, each in one link at most.
+
+    Raises:
+        XalignError: fewer than two, among which no neighbour could be wrong.
+    """
     split = linker.split_plain if linker.dictionary is not None else linker.split
     pairs = _read(directory / MEASURED, split(corpus.held_out), config)
-    return one_of_each(pairs, config.measured_words, derive_seed(config.pair, "measured words"))
+    measured = one_of_each(pairs, config.measured_words, derive_seed(config.pair, "measured words"))
+    if measured.words < 2:
+        by_dictionary = linker.dictionary is not None
+        linked = "the dictionary" if by_dictionary else f"aligner={config.aligner}"
+        remedy = "a larger dictionary" if by_dictionary else "another aligner"
+        raise XalignError(
+            f"{config.pair}: {linked} links {measured.words} words in {len(corpus.held_out):,} held-out sentence "
+            f"pairs, and alignment is measured on 2 at least: raise held_out, or use {remedy}"
+        )
+    return measured
 
 
 def _read(path: Path, split: tuple[SplitSentences, SplitSentences], config: RealignConfig) -> LinkedPairs:

@@ -17,6 +17,7 @@ from xalign.methods.word_aligners import Links
 from xalign.methods.word_pieces import WordPieces, word_vectors
 
 ROUNDS = 2
+CHUNK = 2048  # pairs whose word vectors are in memory at once
 DISCOUNT = 0.9  # of the similarity of two words of which one is linked already
 
 
@@ -61,6 +62,13 @@ class NeuralAligner:
 
     def align(self, source: SplitSentences, target: SplitSentences) -> list[Links]:
         """See `xalign.methods.word_aligners.WordAligner.align`."""
+        found: list[Links] = []
+        for start in range(0, len(source), CHUNK):
+            chosen = range(start, min(start + CHUNK, len(source)))
+            found += self._align(source.take(chosen), target.take(chosen))
+        return found
+
+    def _align(self, source: SplitSentences, target: SplitSentences) -> list[Links]:
         padding = self.pieces.layout.padding
         sides = [
             word_vectors(self.encoder, self.pieces.find(side.texts, side.spans), [self.layer], self.encoding, padding)

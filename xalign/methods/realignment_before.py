@@ -64,6 +64,7 @@ def realign_before(
         save_every=config.save_every, workers=config.workers, quiet=config.quiet, labels={"stage": "realign"},
     )  # fmt: skip
     learned = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    # The option weight_decay is fine-tuning's: its default depends on the task, which realignment does not know.
     groups = [{"params": learned, "lr": config.realign_learning_rate, "weight_decay": 0.0}]
     train(run, objective, groups, batches, training, accelerator)
     state = full_precision(encoder.model, accelerator)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xalign.config import RealignConfig
+from xalign.config.realign import ALIGNERS
 from xalign.data.parallel import PairCorpus, load_pairs
 from xalign.encoder import Encoder, load_encoder
 from xalign.engine import launch
 from xalign.frozen_features import Encoding
 from xalign.hidden_states import resolve_layer
 from xalign.methods.link_corpus import (
-    ALIGNERS,
     Linker,
     links_written,
     make_linker,
@@ -42,7 +42,13 @@ from xalign.naming import encoder_name, realign_name, runs_directory
 from xalign.phases.csv_files import Value, write_csv
 from xalign.phases.finetune import NO_LINEAGE, check_combination
 from xalign.phases.inputs import describe_inputs, open_data
-from xalign.phases.realignment_options import check_freezing, check_realignment, most_pairs, realigned_lineage
+from xalign.phases.realignment_options import (
+    check_freezing,
+    check_realignment,
+    most_pairs,
+    pairs_read,
+    realigned_lineage,
+)
 from xalign.phases.task_data import TaskData
 from xalign.runs import Run, RunResult, completed, open_run, run_key
 from xalign.storage import digest_file
@@ -104,7 +110,7 @@ def realign(config: RealignConfig) -> RunResult:
     check_freezing(config, encoder, layer)
     prepared = Preparation(task, source, encoder, layer, aligner_layer, sentences, corpus, linker, material.cost())
     lineage = {**NO_LINEAGE, **source.lineage, "encoder": source.name, "task": config.task, "mode": config.mode}
-    lineage = realigned_lineage(config, material.lineage(lineage), corpus)
+    lineage = realigned_lineage(config, material.lineage(lineage), corpus, layer)
     name = realign_name(config.task, config.mode, encoder_name(lineage))
     with open_run(config, "realign", name, lineage, inputs, main=launch.rank() == 0) as run:
         runs = runs_directory(run.directory, name)
@@ -161,7 +167,8 @@ def _run(run: Run, config: RealignConfig, prepared: Preparation, accelerator: Ac
             states.append((FINETUNED, seed, ModelSource(source.name, encoder_directory(run.directory, seed))))
     accelerator.wait_for_everyone()
     measures = _measure(run, config, measured, states, prepared, encoding) if run.main else {}
-    steps = max(offset, trained["steps"] if companion is not None else 0)
+    during = trained["steps"] if companion is not None else 0
+    read = pairs_read(len(pairs), config, before=offset, during=during) if pairs is not None else 0
     return run.finish(
         prepared.cost
         | trained
@@ -172,7 +179,7 @@ def _run(run: Run, config: RealignConfig, prepared: Preparation, accelerator: Ac
             "measured_words": measured.words,
             "measured_by": linker.measured_by if linker.dictionary is not None else config.aligner,
             "parameters": 0,
-            "translations": min(len(pairs), steps * config.realign_batch_size) if pairs is not None else 0,
+            "translations": read,
         }
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xalign.errors import UsageError, XalignError
-from xalign.report.layout import data_kind, titled
+from xalign.report.layout import TESTBED, data_kind, titled
 from xalign.report.lineage import read_chain, read_run
 from xalign.report.realignment_units import COLUMNS, realignment_rows, realignment_units
 from xalign.report.render import Report, Table, Value
@@ -19,7 +19,7 @@ from xalign.runs import find_runs, state_of
 from xalign.storage import read_json
 
 STATES = ("base", "realigned", "finetuned")
-RUN_COLUMNS = ("run", *STATES, "layer", "linked words", "words measured", "dev accuracy", "seconds")
+RUN_COLUMNS = ("run", "encoder", *STATES, "layer", "linked words", "words measured", "dev accuracy", "seconds")
 
 
 def realignment(runs: Path) -> Report:
@@ -39,7 +39,7 @@ def realignment(runs: Path) -> Report:
         read_chain(path)  # refuses what is stale
         if run["testbed"] != complete[0][1]["testbed"]:
             raise XalignError(f"{path}: the testbed is mixed with real data; give --runs runs of one kind")
-    encoder, testbed = complete[0][1]["lineage"]["encoder"], complete[0][1]["testbed"]
+    encoders, testbed = {run["lineage"]["encoder"] for _, run in complete}, complete[0][1]["testbed"]
     states = tuple(run_row(run, read_json(path / "result.json")) for path, run in complete)
     claims = tuple(realignment_rows(realignment_units(runs)))
     notes = (
@@ -48,14 +48,14 @@ def realignment(runs: Path) -> Report:
         *(f"{state_of(path)}: {path}" for path, _ in found if state_of(path) != "complete"),
     )
     claim_notes = () if claims else ("No run was tested: give each to 'xalign transfer'.",)
-    title = titled("Realignment", encoder, testbed)
+    title = _title("Realignment", encoders, testbed)
     kind = data_kind(testbed)
     return Report(
         name="realignment",
         tables=(
             Table(title, RUN_COLUMNS, states, notes),
             Table(
-                titled("Realignment: the claims of Gaschi et al. 2023", encoder, testbed), COLUMNS, claims, claim_notes
+                _title("Realignment: the claims of Gaschi et al. 2023", encoders, testbed), COLUMNS, claims, claim_notes
             ),
         ),
         data={
@@ -65,11 +65,18 @@ def realignment(runs: Path) -> Report:
     )
 
 
+def _title(text: str, encoders: set[str], testbed: bool) -> str:
+    """A table's title; where several encoders stand in it, its rows name them."""
+    if len(encoders) == 1:
+        return titled(text, next(iter(encoders)), testbed)
+    return text + (f" · {TESTBED}" if testbed else "")
+
+
 def run_row(run: dict[str, Any], result: dict[str, Any]) -> tuple[Value, ...]:
     """The line of one run."""
     scores = list(result["dev_accuracy"].values())
     return (
-        run["name"].removeprefix("realign/"),
+        *(run["name"].removeprefix("realign/"), run["lineage"]["encoder"]),
         *(result["alignment"].get(state) for state in STATES),
         *(result["layer"], result["links"], result["measured_words"]),
         *(float(np.mean(scores)), round(result["seconds"])),

@@ -8,8 +8,8 @@ aligner; distant languages and small models gain most.
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import numpy as np
 
 from xalign.analysis.correlations import spearman
 from xalign.data.languages import parse_pair
+from xalign.methods.realignment_variants import DEFAULTS, methods_before, variant
+from xalign.naming import encoder_name
 from xalign.runs import find_runs, state_of
 from xalign.storage import read_json
 
@@ -32,7 +34,11 @@ class RealignmentUnit:
     """One fine-tuned seed in one target language.
 
     Attributes:
-        encoder: the encoder that was realigned.
+        encoder: the name of the encoder that everything began with.
+        start: what had been done before realignment, to the encoder and to the task's data; empty for nothing.
+        weights: digest of the encoder that was realigned.
+        variant: the options that are not the default, as `xalign.methods.realignment_variants.variant` says.
+        layer: the option: where alignment was measured.
         alignment: 1-NN accuracy of linked words after fine-tuning, at the layer of realignment, both directions.
         accuracy: in the target language.
         drop: (accuracy in the target − accuracy in English) / accuracy in English.
@@ -41,8 +47,12 @@ class RealignmentUnit:
     task: str
     mode: str
     encoder: str
+    start: str
+    weights: str
     strategy: str
     aligner: str
+    variant: str
+    layer: str
     language: str
     seed: str
     alignment: float
@@ -63,60 +73,89 @@ def realignment_units(runs: Path) -> list[RealignmentUnit]:
 
 
 def _units(directory: Path, record: dict[str, Any], accuracy: dict[str, dict[str, float]]) -> Iterable[RealignmentUnit]:
-    config = record["config"]
+    config, lineage = record["config"], record["lineage"]
     targets = [language.code for language in parse_pair(config["pair"]) if language.code != ENGLISH]
-    layer = str(read_json(directory / "result.json")["layer"])
+    layer = int(read_json(directory / "result.json")["layer"])
     with (directory / "alignment.csv").open(encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["layer"] == layer]
+        rows = [row for row in csv.DictReader(stream) if int(row["layer"]) == layer]
     for seed, english in accuracy.get(ENGLISH, {}).items():
+        if not english:  # nothing can drop from there
+            continue
         # With a frozen encoder what was fine-tuned is the encoder as it was before.
         own = [row for row in rows if row["seed"] == seed] or [row for row in rows if row["state"] == rows[-1]["state"]]
         alignment = float(np.mean([float(row["accuracy"]) for row in own]))
         for target in (code for code in targets if seed in accuracy.get(code, {})):
             value = accuracy[target][seed]
             yield RealignmentUnit(
-                config["task"], config["mode"], record["lineage"]["encoder"], config["strategy"], config["aligner"],
-                target, seed, alignment, value, (value - english) / english,
+                config["task"], config["mode"], lineage["encoder"], _start(config, lineage),
+                record["inputs"]["weights"], config["strategy"], config["aligner"], variant(config, layer),
+                config.get("layer", DEFAULTS["layer"]), target, seed, alignment, value, (value - english) / english,
             )  # fmt: skip
+
+
+def _start(config: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
+    """The alignment and methods before realignment; a pair without a loss comes from a realignment."""
+    aligned = encoder_name({**lineage, "method": None}) if lineage.get("loss") else ""
+    found = "+".join(part for part in (aligned, methods_before(lineage.get("method"))) if part)
+    seed = config.get("codeswitch_seed", DEFAULTS["codeswitch_seed"])
+    return f"{found}-seed{seed}" if config.get("codeswitch") and seed != DEFAULTS["codeswitch_seed"] else found
 
 
 def realignment_rows(units: Iterable[RealignmentUnit]) -> list[Row]:
     """Rows of `COLUMNS`, task by task and never pooled over tasks; a claim without units has no row.
 
-    Correlations take three units at least. Differences are paired by encoder, language and seed: dictionary against
-    statistical within one strategy, and each strategy against the baseline.
+    Correlations take three units at least, all measured at the same layer. Differences are paired by encoder, what had
+    been done to it, language and seed: dictionary against statistical within one strategy and variant of it, and each
+    of these against the baseline.
     """
     blocks: dict[tuple[str, str], list[RealignmentUnit]] = defaultdict(list)
     for unit in units:
         blocks[unit.task, unit.mode].append(unit)
     rows: list[Row] = []
     for (task, mode), block in sorted(blocks.items()):
-        alignments, drops = ([getattr(unit, name) for unit in block] for name in ("alignment", "drop"))
-        if len(block) >= 3 and len(set(alignments)) > 1 and len(set(drops)) > 1:
-            rho = float(spearman(np.array(alignments), np.array(drops)))
-            rows.append(("alignment correlates with transfer", task, mode, "spearman", rho, len(block)))
+        for layer in sorted({unit.layer for unit in block}):
+            measured = [unit for unit in block if unit.layer == layer]
+            alignments, drops = ([getattr(unit, name) for unit in measured] for name in ("alignment", "drop"))
+            if len(measured) >= 3 and len(set(alignments)) > 1 and len(set(drops)) > 1:
+                rho = float(spearman(np.array(alignments), np.array(drops)))
+                what = "spearman" if layer == DEFAULTS["layer"] else f"spearman at layer {layer}"
+                rows.append(("alignment correlates with transfer", task, mode, what, rho, len(measured)))
         realigned = [unit for unit in block if unit.strategy != "baseline"]
         better = _paired(
-            realigned, lambda u: u.aligner, "dictionary", "statistical", lambda u: (*_place(u), u.strategy)
+            realigned, lambda u: u.aligner, "dictionary", "statistical", lambda u: (*_place(u), u.strategy, u.variant)
         )
         if better:
             values = [value for _, value in better]
             rows.append(("dictionary > statistical", task, mode, "accuracy", float(np.mean(values)), len(values)))
-        for strategy in sorted({unit.strategy for unit in realigned}):
+        names = _encoder_names(block)
+        for strategy, options in sorted({(unit.strategy, unit.variant) for unit in realigned}):
             gains: dict[tuple[str, str], list[float]] = defaultdict(list)
-            for aligner in {unit.aligner for unit in realigned}:
-                compared = [unit for unit in block if unit.strategy == "baseline" or unit.aligner == aligner]
-                for unit, gain in _paired(compared, lambda u: u.strategy, strategy, "baseline", _place):
-                    gains[unit.language, unit.encoder].append(gain)
+            # The baseline has no variants: whatever aligner and options a run has, they changed nothing of it.
+            compared = [unit for unit in block if unit.strategy == "baseline" or unit.variant == options]
+            for unit, gain in _paired(compared, lambda u: u.strategy, strategy, "baseline", _place):
+                gains[unit.language, names[unit.encoder, unit.start, unit.weights]].append(gain)
+            called = f"{strategy}-{options}" if options else strategy
             rows += [
-                (GAIN, task, mode, f"{strategy} {language} {encoder}", float(np.mean(found)), len(found))
+                (GAIN, task, mode, f"{called} {language} {encoder}", float(np.mean(found)), len(found))
                 for (language, encoder), found in sorted(gains.items())
             ]
     return rows
 
 
+def _encoder_names(units: Iterable[RealignmentUnit]) -> dict[tuple[str, str, str], str]:
+    """How rows call each (encoder, start, weights): with the beginning of the digest where names alone are the same."""
+    places = {(unit.encoder, unit.start, unit.weights) for unit in units}
+    counts = Counter(place[:2] for place in places)
+    return {
+        (encoder, start, weights): " ".join(
+            part for part in (encoder, start, weights[:8] if counts[encoder, start] > 1 else "") if part
+        )
+        for encoder, start, weights in places
+    }
+
+
 def _place(unit: RealignmentUnit) -> tuple[str, ...]:
-    return unit.encoder, unit.language, unit.seed
+    return unit.encoder, unit.start, unit.weights, unit.language, unit.seed
 
 
 def _paired(
