@@ -160,6 +160,22 @@ def test_realignment_by_another_recipe_is_compared_with_its_own_baseline(
     assert found == {"base": "base", "de-en+realign-before-dictionary": reference}
 
 
+@pytest.mark.parametrize(("epochs", "reference"), [(15, "base"), (3, "base by the same recipe")])
+def test_joint_training_is_compared_with_a_base_of_the_same_recipe_or_with_nothing(
+    tmp_path: Path, epochs: int, reference: str
+) -> None:
+    write_transfer(tmp_path, "pos", "full", correct=right(30), finetune={"probe": True})
+    directory = write_transfer(tmp_path, "pos", "full", "de-en", "S1W0M0", correct=right(33), method="joint-sum")
+    made = tmp_path / "finetune" / "pos" / "full" / "de-en" / "S1W0M0+joint-sum" / "run.json"
+    record = json.loads(made.read_text())
+    record |= {"phase": "joint", "config": record["config"] | {"epochs": epochs, "probe": False}}
+    made.write_text(json.dumps(record))
+    found = {method.name: method.reference for method in collect_methods(tmp_path)}
+    assert found["de-en/S1W0M0+joint-sum"] == reference and directory.is_dir()
+    notes = " ".join(write_report("compare", tmp_path).tables[-1].notes)
+    assert ("Without their reference" in notes) == (epochs != 15)
+
+
 def test_seconds_of_a_run_that_was_resumed_are_not_known(tmp_path: Path) -> None:
     write_transfer(tmp_path, "pos", "full", correct=right(30))
     add_cost(tmp_path / "finetune" / "pos" / "full" / "base", seconds=9.0, resumed_from=[5])  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from xalign.naming import BASE
 from xalign.report.consistency import (
     grouped,
     options,
+    plain,
     require_equal,
     require_same_data,
     require_same_options,
@@ -29,6 +30,7 @@ from xalign.report.records import UNALIGNED, Cell, TransferRecord, collect_trans
 
 BASELINE = "realign-baseline"  # fine-tuning by the recipe of realignment, without any
 TRANSFORMED = frozenset({"transform", "transform_text", "transform_sentences", "transform_layer"})
+OF_NO_CONSEQUENCE = frozenset({"probe"})  # for the models that full fine-tuning leaves
 CODE_SWITCHED = frozenset({"codeswitch", "codeswitch_languages", "codeswitch_seed"})
 
 
@@ -139,16 +141,11 @@ def _reference(
     if tuned is None or place[2] == f"{BASE}+{BASELINE}":
         return BASE if tuned is None else place[2]
     base = next(iter(groups.get((*place[:2], BASE), ())), None)
-    recipe = None if base is None else options(base, "finetune")
-    if recipe is not None and all(
-        _plain(tuned["config"].get(name, value)) == _plain(value) for name, value in recipe.items()
-    ):
+    recipe = {} if base is None else options(base, "finetune")
+    own = tuned["config"]
+    if recipe and all(plain(own.get(k, v)) == plain(v) for k, v in recipe.items() if k not in OF_NO_CONSEQUENCE):
         return BASE
-    return f"{BASE}+{BASELINE}"
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return f"{BASE}+{BASELINE}" if tuned["phase"] == "realign" else f"{BASE} by the same recipe"
 
 
 def _name(run: Mapping[str, Any]) -> str:
