@@ -63,7 +63,7 @@ def _draw_gains(panel: Axes, rows: list[Compared], title: str) -> None:
             panel.plot([x], [y + OFFSET[what]], "o", color=colour, markerfacecolor=colour if what == MEAN else PAPER)
     panel.set_yticks(range(len(rows)), [row.method.name for row in rows])
     panel.set_ylim(-0.6, len(rows) - 0.4)
-    panel.set_xlabel("change in points: mean of all languages (filled), target language (hollow)")
+    panel.set_xlabel("change in points: mean (filled), target (hollow)")
 
 
 def _draw_costs(panel: Axes, rows: list[Compared]) -> None:
