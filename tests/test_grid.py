@@ -185,16 +185,17 @@ def test_what_was_made_from_a_changed_run_is_stale_and_is_not_mixed(
     assert "stale" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("option", "other"), [("grad_cache", "true"), ("adapter_targets", "query")])
 def test_a_run_from_before_an_option_existed_is_complete_while_the_option_has_its_default(
-    words: list[str], finished: Path, tmp_path: Path
+    option: str, other: str, words: list[str], finished: Path, tmp_path: Path
 ) -> None:
     runs = copied(finished, tmp_path)
     record = read_json(runs / "align/de-en/S1W0M0/run.json")
-    del record["config"]["grad_cache"]
+    del record["config"][option]
     write_json(runs / "align/de-en/S1W0M0/run.json", record)
     job = next(job for job in grid_of(runs, words).jobs("align") if "S1W0M0" in job.name)
     assert grid_of(runs, words).state(job) == "complete"
-    assert grid_of(runs, words, "align.grad_cache=true").state(job) == "stale"
+    assert grid_of(runs, words, f"align.{option}={other}").state(job) == "stale"
 
 
 def test_other_options_make_a_run_stale(words: list[str], finished: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xalign.config import GridConfig, build, identity, parse_assignments
+from xalign.config import GridConfig, build, identity, parse_assignments, plain
 from xalign.config.registry import PHASES
 from xalign.engine.launch import with_precision
 from xalign.errors import UsageError
@@ -225,9 +225,9 @@ class Grid:
                 return "stale"
         config = self.configuration(job)
         resolved = with_precision(config) if hasattr(config, "precision") else config
-        wanted = {k: list(v) if isinstance(v, tuple) else v for k, v in identity(resolved).items()}
+        wanted = plain(identity(resolved))
         # An option that is younger than the run had its default's effect.
-        defaults = {field.name: field.default for field in dataclasses.fields(resolved)}
+        defaults = plain({field.name: field.default for field in dataclasses.fields(resolved)})
         made = {name: record["config"].get(name, defaults[name]) for name in wanted}
         return state if made == wanted else "stale"
 

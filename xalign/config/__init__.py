@@ -2,7 +2,7 @@
 
 from xalign.config.advise import AdviseConfig
 from xalign.config.analyses import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
-from xalign.config.fields import Provenance, as_dict, identity, keyed
+from xalign.config.fields import Provenance, as_dict, identity, keyed, plain
 from xalign.config.joint import JointConfig
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import (
@@ -42,6 +42,7 @@ __all__ = [
     "identity",
     "keyed",
     "parse_assignments",
+    "plain",
     "preset_names",
     "show",
 ]

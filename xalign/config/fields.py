@@ -175,9 +175,14 @@ def keyed(config: Any) -> dict[str, Any]:
     return {name: value for name, value in identity(config).items() if name not in late or value != late[name]}
 
 
+def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by name as they stand in a run's record: JSON has lists, no tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """All options by name, as plain JSON values."""
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
+    return plain(dataclasses.asdict(config))
 
 
 def require_switched_on(config: Any, switch: str, options: Iterable[str]) -> None:

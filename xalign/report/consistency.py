@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from xalign.config.fields import declaration, pick
+from xalign.config.fields import declaration, pick, plain
 from xalign.config.registry import PHASES
 from xalign.errors import UsageError, XalignError
 from xalign.report.lineage import Chain
@@ -133,8 +133,7 @@ def options(record: MadeByRun, phase: str) -> dict[str, Any]:
     fields = {f.name: f for f in dataclasses.fields(PHASES[phase]) if declaration(f).kind == "identity"}
     # Options that are younger than the run had their default's effect.
     config = {name: f.default for name, f in fields.items() if declaration(f).late} | run["config"]
-    found = {name: value for name, value in config.items() if name in fields.keys() - COORDINATES[phase]}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return plain({name: value for name, value in config.items() if name in fields.keys() - COORDINATES[phase]})
 
 
 def require_same_options(records: list[Record], phase: str, *, ignoring: frozenset[str] = frozenset()) -> None:
@@ -183,11 +182,11 @@ def departures_from_paper(records: Iterable[MadeByRun]) -> list[str]:
                 if declared.by is not None:
                     named = {key: config.get(key) or "" for key in ("task", "mode", "pair")}
                     default = pick(declared.by, **named)
-                if plain(config[field.name]) != plain(default):
-                    found[name].add(f"{plain(config[field.name])} (not {plain(default)})")
+                if as_text(config[field.name]) != as_text(default):
+                    found[name].add(f"{as_text(config[field.name])} (not {as_text(default)})")
     return [f"{name} {' or '.join(sorted(values))}" for name, values in found.items()]
 
 
-def plain(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as text, the same for a tuple and the list that JSON makes of it."""
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
