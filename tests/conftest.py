@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,3 +31,24 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XALIGN_CACHE"]
     else:
         os.environ["XALIGN_CACHE"] = before
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--kills N``: how often each command is ended, by each signal, in ``tests/kill``."""
+    parser.addoption("--kills", type=int, default=0, metavar="N", help="random points for each command and signal")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the kills met, a line for each command and signal."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            found = dict(getattr(report, "user_properties", ()))
+            if "signal" in found and report.when == "call":
+                met = found.get("met", "FAILED")
+                counts.setdefault((found["command"], found["signal"]), Counter())[str(met)] += 1
+    if counts:
+        terminalreporter.section("commands ended and run again")
+        for (command, signal), met in sorted(counts.items()):
+            each = ", ".join(f"{number} {what}" for what, number in sorted(met.items()))
+            terminalreporter.write_line(f"{command:<9} {signal:<8} {sum(met.values()):>3}: {each}")

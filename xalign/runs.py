@@ -11,15 +11,16 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xalign.config import as_dict, keyed
 from xalign.errors import UsageError, XalignError
+from xalign.full_disk import naming_full_disk
 from xalign.provenance import circumstances
-from xalign.storage import digest_json, locked, read_json, remove_partials, write_json, write_text
+from xalign.storage import PARTIAL, digest_json, locked, read_json, remove_partials, write_json, write_text
 
 ARTIFACTS = "mlartifacts"  # where MLflow keeps its copies, beside the runs
 ARCHIVE = "archive.json"  # marks a directory of records whose models were left behind
@@ -83,7 +84,7 @@ class Run:
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl`` and flush it."""
         if self.main:
-            with self.metrics.open("a", encoding="utf-8") as stream:
+            with naming_full_disk(self.metrics), self.metrics.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
 
     def note_resume(self, step: int) -> None:
@@ -169,7 +170,8 @@ def open_run(
             yield run
         except BaseException as error:
             if not (directory / "result.json").exists():
-                run.fail(str(error) or type(error).__name__, getattr(error, "step", None))
+                with suppress(XalignError, OSError):  # the reason must reach the user where it cannot be written
+                    run.fail(str(error) or type(error).__name__, getattr(error, "step", None))
             raise
 
 
@@ -183,7 +185,7 @@ def _make_writable(directory: Path) -> None:
 
 def _claim(directory: Path, record: dict[str, Any], *, resume: bool, overwrite: bool) -> bool:
     """Decide whether to start (false) or to continue (true) in `directory`, clearing it where that was asked for."""
-    present = [path for path in directory.iterdir() if path.name != ".lock"]
+    present = [path for path in directory.iterdir() if path.name != ".lock" and not path.name.startswith(PARTIAL)]
     if not present:
         return False
     if not (directory / "run.json").is_file():

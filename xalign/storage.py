@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from xalign.errors import UsageError, XalignError
+from xalign.full_disk import naming_full_disk
 
 CHUNK_BYTES = 1 << 20
 PARTIAL = ".partial-"
@@ -51,14 +52,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` atomically: temporary name, fsync, rename."""
+    """Replace `path` by `content` atomically: temporary name, fsync, rename.
+
+    Raises:
+        XalignError: the disk is full.
+    """
     partial = path.with_name(f"{PARTIAL}{path.name}")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.rename(path)
-    sync_directory(path.parent)
+    with naming_full_disk(path):
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.rename(path)
+        sync_directory(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,15 +92,20 @@ def replacing_directory(final: Path) -> Iterator[Path]:
     """Yield an empty directory that takes the name `final`, fsynced, once the block ends without an error."""
     partial = final.with_name(f"{PARTIAL}{final.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    for path in sorted(partial.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-        else:
-            sync_directory(path)
-    sync_directory(partial)
+    try:
+        with naming_full_disk(final):
+            partial.mkdir(parents=True)
+            yield partial
+            for path in sorted(partial.rglob("*")):
+                if path.is_file():
+                    with path.open("rb") as stream:
+                        os.fsync(stream.fileno())
+                else:
+                    sync_directory(path)
+            sync_directory(partial)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # a full disk needs its room back
+        raise
     replaced = final.with_name(f"{PARTIAL}replaced-{final.name}")
     shutil.rmtree(replaced, ignore_errors=True)
     if final.exists():

@@ -19,6 +19,7 @@ from torch import Tensor
 from xalign.engine.launch import zero_stage
 from xalign.engine.training import Objective
 from xalign.errors import XalignError
+from xalign.full_disk import naming_full_disk
 from xalign.storage import PARTIAL, digest_file, read_json, replacing_directory, write_json
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _save_shards(directory: Path, step: int, accelerator: Accelerator, model: An
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    model.save_checkpoint(str(partial), tag=SHARDS, exclude_frozen_parameters=True)
+    with naming_full_disk(final):
+        model.save_checkpoint(str(partial), tag=SHARDS, exclude_frozen_parameters=True)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         launch = {"processes": accelerator.num_processes, "zero_stage": zero_stage(accelerator)}
