@@ -19,10 +19,10 @@ WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model
   $(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(foreach option,$(SLURM),--slurm $(option))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 table2 tableC table3 figure1 stages compare tables figures report test lint bench ui clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 stages compare tables figures report test test-full lint bench ui clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) WORKERS=$(WORKERS) EXECUTOR=$(EXECUTOR) SLURM=$(SLURM)"
 
 venv: $(INSTALLED) ## the virtual environment, with xalign and what its tests need
@@ -81,6 +81,9 @@ report: $(INSTALLED) ## everything: all runs that are missing, all tables and fi
 
 test: $(INSTALLED) ## the test suite, in two processes with a thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-full: $(INSTALLED) ## the suite with every command ended at 20 random points by each of 3 signals: about an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --kills 20
 
 bench: $(INSTALLED) ## measure ratios against what people use today, one line after the other, and draw them
 	for name in alignment vocabulary masked_lm linear finetuning retrieval gradients figure; do \

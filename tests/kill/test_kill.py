@@ -6,25 +6,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from kill.forking import Forks
 from kill.harness import Command, Point, Untouched, content, end_and_repeat, finish, points, untouched
-from launching import environment
 from tiny import tiny_data, tiny_encoder
 
 from xalign.storage import PARTIAL
 
 MATRIX = ("grid.losses=S1W0M0", "grid.tasks=topic", "grid.modes=linear", "transfer.languages=deu,eng")
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    forks = Forks(environment() | {"XALIGN_CACHE": str(tmp_path_factory.mktemp("cache"))})
-    yield forks
-    forks.close()
 
 
 @pytest.fixture(scope="module")
