@@ -22,7 +22,7 @@ WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model
 .PHONY: help venv demo table1 table2 tableC table3 figure1 stages compare tables figures report test test-full lint bench ui clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-zA-Z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-zA-Z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) WORKERS=$(WORKERS) EXECUTOR=$(EXECUTOR) SLURM=$(SLURM)"
 
 venv: $(INSTALLED) ## the virtual environment, with xalign and what its tests need
