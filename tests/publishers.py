@@ -38,7 +38,8 @@ def conllu(treebank: str, split: str) -> bytes:
 
 
 def topics(code: str, split: str) -> bytes:
-    rows = [f"{n}\t{topic}\t{code} {split} {n}" for n, topic in enumerate(("sports", "health"), start=1)]
+    first = {"train": 1, "dev": 3, "test": 5}[split]
+    rows = [f"{n}\t{topic}\t{code} {split} {n}" for n, topic in enumerate(("sports", "health"), start=first)]
     return ("\n".join(["index_id\tcategory\ttext", *rows]) + "\n").encode()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,51 +50,34 @@ def data_fetch(
 
     Example: xalign data fetch opus100 sib200 flores200 --pairs de-en,en-kk --languages de,kk,en --data data
     """
-    from xalign.data.fetching.fetch import fetch
+    from xalign.data.fetching.fetch import bring, raise_failures
     from xalign.data.fetching.plan import plan
     from xalign.data.languages import parse_list
 
-    chosen = {
-        "pairs": o_list(pairs),
-        "languages": parse_list(languages) if languages else [],
-        "treebanks": o_list(treebanks),
-    }
-    sources = dict.fromkeys(each.source for each in plan(what, release=release, **chosen))  # type: ignore[arg-type]
+    chosen = parse_list(languages) if languages else []
+    wanted = plan(what, pairs=items(pairs), languages=chosen, treebanks=items(treebanks), release=release)
     if not json:
+        sources = dict.fromkeys(each.source for each in wanted)
         rows = [(each.name, each.licence, each.licence_url, " ".join(each.cite), each.size) for each in sources]
         show_rows(("data set", "licence", "where it stands", "xalign cite", "size"), rows)
-    with _progress(quiet or json) as report:
-        done = fetch(what, data, release=release, mirror=mirror, renew=renew, report=report, **chosen)  # type: ignore[arg-type]
-    failed = [each for each in done if each.state == "failed"]
+    try:
+        with _progress(quiet or json) as report:
+            done = bring(wanted, data, mirror=mirror, renew=renew, report=report)
+    except KeyboardInterrupt:
+        raise XalignError(f"interrupted; what arrived is kept in {data}, the same call goes on") from None
     if json:
-        show_json(
-            [
-                {
-                    "source": each.wanted.source.name,
-                    "url": each.wanted.url,
-                    "state": each.state,
-                    "files": list(each.files),
-                    "bytes": each.bytes,
-                    "licence": each.wanted.source.licence,
-                    "error": each.error,
-                }
-                for each in done
-            ]
-        )
+        show_json([each.as_dict() for each in done])
     else:
-        counts = {state: [each for each in done if each.state == state] for state in ("fetched", "there", "absent")}
-        fetched, there, absent = counts.values()
+        states = Counter(each.state for each in done)
         console().print(
-            f"{len(fetched)} fetched ({size(sum(each.bytes for each in fetched))}), {len(there)} already there, "
-            f"{len(absent)} that the publisher does not have; look at them with: xalign data check --data {data}",
+            f"{states['fetched']} fetched ({size(sum(each.bytes for each in done))}), {states['there']} already there, "
+            f"{states['absent']} that the publisher does not have; look at them with: xalign data check --data {data}",
             markup=False,
         )
-    if len(failed) > 1:
-        for each in failed:
-            typer.echo(f"failed: {each.error}", err=True)
-        raise XalignError(f"{len(failed)} of {len(done)} files could not be fetched; the same call tries them again")
-    if failed:
-        raise XalignError(failed[0].error)
+    errors = [each.error for each in done if each.error]
+    for error in errors if len(errors) > 1 else ():
+        typer.echo(f"failed: {error}", err=True)
+    raise_failures(done)
 
 
 @data_app.command("list")
@@ -118,11 +102,10 @@ def data_list(
             "downloads": [asdict(each) for each in record.values()],
         }
         return show_json({"sources": [asdict(each) for each in SOURCES.values()]} | (found if data else {}))
-    rows = [
-        (each.name, each.what, ", ".join(f"--{option}" for option in each.chosen_by), each.size, each.licence)
-        for each in SOURCES.values()
-    ]
-    show_rows(("to fetch", "what", "chosen by", "size", "licence"), rows)
+    show_rows(
+        ("to fetch", "what", "licence"),
+        [(each.name, f"{each.what} ({each.size})", each.licence) for each in SOURCES.values()],
+    )
     if data is None:
         return
     console().print()
@@ -141,6 +124,69 @@ def data_list(
         )
 
 
+@data_app.command("check")
+def data_check(
+    data: Directory,
+    what: Annotated[
+        list[str] | None, typer.Argument(help="What must be sound: parallel, ud, sib200, flores200, muse, mono.")
+    ] = None,
+    pairs: Annotated[str | None, typer.Option(help="Comma-separated pairs that must be there.")] = None,
+    languages: Annotated[str | None, typer.Option(help="Comma-separated languages that must be there.")] = None,
+    splits: Annotated[str, typer.Option(help="Comma-separated splits that the languages must have.")] = "test",
+    json: Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Count what a data directory holds, and look for damage, repetitions and test sentences in training text.
+
+    Without arguments all is looked at, and nothing found is a failure. What is asked for must be there and sound.
+
+    Example: xalign data check ud sib200 --languages deu,kaz --pairs de-en --data data
+    """
+    from xalign.data.checking.check import Asked, check, gaps, missing
+    from xalign.data.languages import parse_list
+    from xalign.data.layout import DataDirectory
+
+    asked = Asked(
+        kinds=tuple(what or ()),
+        pairs=tuple(items(pairs)),
+        languages=tuple(parse_list(languages) if languages else ()),
+        splits=tuple(items(splits)),
+    )
+    directory = DataDirectory(data)
+    absent = missing(directory, asked)
+    found = []
+    with console().status("checking", spinner="line") if not (quiet or json) else nullcontext() as status:
+        for each in check(directory, asked):
+            found.append(each)
+            if status:
+                status.update(f"checked {each.kind} {each.what}")
+    lacking = [] if asked else gaps(directory)
+    if json:
+        show_json({"checked": [asdict(each) for each in found], "missing": absent, "gaps": lacking})
+    else:
+        rows = [
+            (
+                each.state,
+                each.kind,
+                each.what,
+                ", ".join(f"{n:,} {name}" for name, n in each.counts.items() if n) or None,
+            )
+            for each in found
+        ]
+        show_rows(("", "kind", "what", "counted"), rows)
+        for each in found:
+            for line in [*(f"broken: {line}" for line in each.broken), *(f"note: {line}" for line in each.notes)]:
+                console().print(f"{line} [{each.kind} {each.what}]", markup=False)
+        for line in lacking:
+            console().print(f"note: {line}", markup=False)
+    broken = [line for each in found for line in each.broken] if asked else []
+    problems = [f"missing: {line}" for line in absent] + [f"broken: {line}" for line in broken]
+    if problems:
+        for line in problems:
+            typer.echo(line, err=True)
+        raise XalignError(f"{len(absent)} missing, {len(broken)} broken of what was asked for")
+
+
 @data_app.command("testbed")
 def data_testbed(
     output: Annotated[Path, typer.Option(help="Directory to write; it must not exist.")],
@@ -152,7 +198,12 @@ def data_testbed(
     console().print(f"testbed written to {write_testbed(output, seed=seed)}")
 
 
-def o_list(text: str | None) -> list[str]:
+def some(names: list[str], most: int = 12) -> str | None:
+    """The first of many names; --json has all."""
+    return (" ".join(names[:most]) + (" …" if len(names) > most else "")) or None
+
+
+def items(text: str | None) -> list[str]:
     """The items of a comma-separated option."""
     return [item.strip() for item in text.split(",") if item.strip()] if text else []
 

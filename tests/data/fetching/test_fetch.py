@@ -15,7 +15,7 @@ from xalign.data.dictionaries import load_dictionary
 from xalign.data.fetching import catalogue as c
 from xalign.data.fetching import fetch as fetching
 from xalign.data.fetching.download import Patience, UnreachableError
-from xalign.data.fetching.fetch import Fetched, fetch
+from xalign.data.fetching.fetch import Fetched, bring, fetch
 from xalign.data.fetching.plan import plan
 from xalign.data.fetching.record import changed_files, read_record
 from xalign.data.flores import load_flores, load_metadata
@@ -40,9 +40,9 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield running
 
 
-def get(site: Site, data: Path, *what: str, **options: Any) -> dict[str, Fetched]:
+def get(site: Site, data: Path, *what: str, renew: bool = False, **options: Any) -> dict[str, Fetched]:
     """Fetch from the loopback server; by label."""
-    done = fetch(what, data, mirror=site.address, patience=PATIENCE, **options)
+    done = bring(plan(what, **options), data, mirror=site.address, renew=renew, patience=PATIENCE)
     return {each.wanted.label: each for each in done}
 
 

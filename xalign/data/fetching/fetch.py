@@ -43,6 +43,25 @@ class Fetched:
     bytes: int = 0
     error: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        source = self.wanted.source
+        about = {"source": source.name, "url": self.wanted.url, "licence": source.licence}
+        return about | {"state": self.state, "files": list(self.files), "bytes": self.bytes, "error": self.error}
+
+
+def raise_failures(done: Sequence[Fetched]) -> None:
+    """Raise for the files that could not be fetched, if there are any.
+
+    Raises:
+        XalignError: the one failure, or how many there were.
+    """
+    failed = [each.error for each in done if each.state == "failed"]
+    if len(failed) == 1:
+        raise XalignError(failed[0])
+    if failed:
+        raise XalignError(f"{len(failed)} of {len(done)} files could not be fetched; the same call tries them again")
+
 
 def fetch(
     what: Sequence[str],
@@ -54,11 +73,23 @@ def fetch(
     release: str = UD_DEFAULT,
     mirror: str | None = None,
     renew: bool = False,
+) -> list[Fetched]:
+    """Fetch data sets by their names in the catalogue: `plan`, then `bring`, which say what is returned and raised."""
+    wanted = plan(what, pairs=pairs, languages=languages, treebanks=treebanks, release=release)
+    return bring(wanted, data, mirror=mirror, renew=renew)
+
+
+def bring(
+    wanted: Sequence[Wanted],
+    data: Path,
+    *,
+    mirror: str | None = None,
+    renew: bool = False,
     report: Report | None = None,
     patience: Patience | None = None,
     limits: Limits | None = None,
 ) -> list[Fetched]:
-    """Fetch data sets by their names in the catalogue.
+    """Download what was planned and put it in place.
 
     Args:
         data: the data directory; made if it does not exist.
@@ -69,10 +100,9 @@ def fetch(
         one item for each file; look for `failed`: the others are in place.
 
     Raises:
-        UsageError: something unknown or contradictory; nothing was written.
+        UsageError: something contradicts what is in `data`; nothing was written.
         UnreachableError: no connection, within seconds.
     """
-    wanted = plan(what, pairs=pairs, languages=languages, treebanks=treebanks, release=release)
     for one in wanted:
         _refuse_another_corpus(one, data)
     if data.exists() and not data.is_dir():
