@@ -74,6 +74,8 @@ def data_fetch(
             f"{states['absent']} that the publisher does not have; look at them with: xalign data check --data {data}",
             markup=False,
         )
+        if absent := [each.wanted.label for each in done if each.state == "absent"]:
+            console().print(f"not published: {', '.join(absent)}", markup=False)
     errors = [each.error for each in done if each.error]
     for error in errors if len(errors) > 1 else ():
         typer.echo(f"failed: {error}", err=True)
@@ -90,7 +92,7 @@ def data_list(
     Example: xalign data list --data data
     """
     from xalign.data.fetching.catalogue import SOURCES
-    from xalign.data.fetching.record import read_record
+    from xalign.data.fetching.record import read_record, totals
     from xalign.data.inventory import inventory
     from xalign.data.layout import DataDirectory
 
@@ -111,16 +113,16 @@ def data_list(
     console().print()
     show_rows(
         ("there", "in", "size", "count", "which"),
-        [
-            (each.kind, each.folder, size(each.bytes), len(each.names), " ".join(each.names) or None)
-            for each in holdings
-        ],
+        [(each.kind, each.folder, size(each.bytes), len(each.names), some(each.names)) for each in holdings],
     )
     if record:
         console().print()
         show_rows(
-            ("fetched", "from", "date", "size", "licence"),
-            [(each.source, each.url, each.date, size(each.bytes), each.licence) for each in record.values()],
+            ("fetched", "downloads", "size", "last", "licence"),
+            [
+                (each.source, each.downloads, size(each.bytes), each.last, each.licence)
+                for each in totals(record.values())
+            ],
         )
 
 

@@ -185,6 +185,15 @@ def test_a_damaged_or_hostile_archive_leaves_nothing_and_is_named_by_its_address
         assert files(tmp_path) == [] and sorted(path.name for path in (tmp_path / ".fetching").iterdir()) == ["lock"]
 
 
+def test_a_language_that_muse_lacks_is_absent_where_languages_choose_and_refused_by_name(
+    site: Site, tmp_path: Path
+) -> None:
+    done = get(site, tmp_path, "muse", "sib200", languages=[GERMAN, KAZAKH])
+    assert done["MUSE eng-kaz"].state == "absent" and done["MUSE en-de"].state == "fetched"
+    with pytest.raises(UsageError, match="no dictionary from English to Kazakh"):
+        plan(["muse"], pairs=["en-kk"])
+
+
 def test_a_missing_file_fails_alone_and_the_others_are_fetched(site: Site, tmp_path: Path) -> None:
     site.files.pop(site.path(c.SIB_200.format(code="deu_Latn", split="dev")))
     states = {label: each.state for label, each in get(site, tmp_path, "sib200", languages=[GERMAN]).items()}

@@ -215,7 +215,7 @@ def _refused(url: str, error: HTTPError, part: Path) -> Exception:
         wait = error.headers.get("Retry-After", "")
         return _Cut(f"the server answers {error.code} {error.reason}", float(wait) if wait.isdigit() else 0.0)
     if error.code in (404, 410):
-        return AbsentError(f"{url}: {error.code}, the publisher has no such file")
+        return AbsentError(f"{url}: {error.code}, there is no such file")
     return XalignError(f"{url}: the server answers {error.code} {error.reason}")
 
 

@@ -108,7 +108,7 @@ def bring(
     if data.exists() and not data.is_dir():
         raise UsageError(f"{data}: not a folder; choose another --data")
     record = read_record(data)
-    missing = [one for one in wanted if renew or not _is_there(one, data, record)]
+    missing = [one for one in wanted if one.url and (renew or not _is_there(one, data, record))]
     for url in {urlsplit(at).netloc: at for at in (at_mirror(one.url, mirror) for one in missing)}.values():
         require_host(url)
     workplace = data / WORKPLACE
@@ -118,9 +118,10 @@ def bring(
         raise UsageError(f"{data}: cannot be written ({error.strerror}); choose another --data") from None
     done: list[Fetched] = []
     with locked(workplace / "lock"):
+        record = read_record(data)  # again: another call may have written meanwhile
         for one in wanted:
             try:
-                done.append(_fetch_one(one, data, mirror, renew, report, patience, limits))
+                done.append(_fetch_one(one, data, record, mirror, renew, report, patience, limits))
             except UnreachableError:
                 raise
             except XalignError as error:
@@ -131,13 +132,15 @@ def bring(
 def _fetch_one(
     wanted: Wanted,
     data: Path,
+    record: dict[str, Entry],
     mirror: str | None,
     renew: bool,
     report: Report | None,
     patience: Patience | None,
     limits: Limits | None,
 ) -> Fetched:
-    record = read_record(data)
+    if not wanted.url:
+        return Fetched(wanted, "absent")
     before = record.get(wanted.url)
     if before and not renew and _is_there(wanted, data, record):
         return Fetched(wanted, "there", tuple(before.files))

@@ -23,6 +23,7 @@ class Wanted:
     """One file to download.
 
     Attributes:
+        url: the publisher's address; empty if the publisher is known not to have it.
         label: for people: data set and part.
         selection: what is taken from it, or `*` for all of it.
         place: where the members of the archive go; a path below the data directory if it is no archive.
@@ -80,7 +81,7 @@ def plan(
             wanted.append(_flores(languages))
         else:
             _require(name, [*pairs, *languages], "--pairs en-de or --languages deu,kor")
-            wanted += [_muse(pair) for pair in _muse_pairs(pairs, languages)]
+            wanted += _with_english(languages) if languages else [_muse(*parse_pair(pair)) for pair in pairs]
     _refuse_two_corpora(wanted)
     return wanted
 
@@ -230,18 +231,18 @@ def _flores(languages: Sequence[Language]) -> Wanted:
     )  # fmt: skip
 
 
-def _muse_pairs(pairs: Sequence[str], languages: Sequence[Language]) -> list[str]:
-    """The dictionaries that MUSE has: of the pairs in their direction, and from English to the languages."""
+def _with_english(languages: Sequence[Language]) -> list[Wanted]:
+    """The dictionaries from English to each language. What MUSE lacks is no error: the languages are others' too."""
+    english = find("eng")
+    return [_muse(english, language, optional=True) for language in languages if language != english]
+
+
+def _muse(source: Language, target: Language, *, optional: bool = False) -> Wanted:
     known = {parse_pair(name): name for name in publisher_pairs.MUSE}
-    asked = [parse_pair(pair) for pair in pairs]
-    asked += [(find("eng"), language) for language in languages if language != find("eng")]
-    missing = next((each for each in asked if each not in known), None)
-    if missing:
-        source, target = missing
+    pair = known.get((source, target))
+    if pair is None and not optional:
         raise UsageError(f"MUSE has no dictionary from {source.name} to {target.name}")
-    return list(dict.fromkeys(known[each] for each in asked))
-
-
-def _muse(pair: str) -> Wanted:
-    path = f"muse/{pair}.txt"
-    return Wanted(c.SOURCES["muse"], c.MUSE.format(pair=pair), f"MUSE {pair}", (EVERYTHING,), path, (path,))
+    path = f"muse/{pair}.txt" if pair else ""
+    url = c.MUSE.format(pair=pair) if pair else ""
+    label = f"MUSE {pair or f'{source.code}-{target.code}'}"
+    return Wanted(c.SOURCES["muse"], url, label, (EVERYTHING,), path, (path,), optional=optional)

@@ -74,6 +74,28 @@ def write_record(data: Path, entries: dict[str, Entry]) -> None:
     write_json(data / NAME, {"version": VERSION, "downloads": [asdict(entry) for entry in ordered]})
 
 
+@dataclass(frozen=True)
+class Total:
+    """All downloads of one data set: how many, their bytes, the last one's date, the licence."""
+
+    source: str
+    downloads: int
+    bytes: int
+    last: str
+    licence: str
+
+
+def totals(entries: Iterable[Entry]) -> list[Total]:
+    """The downloads by data set."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.source, []).append(entry)
+    return [
+        Total(name, len(each), sum(one.bytes for one in each), max(one.date for one in each), each[0].licence)
+        for name, each in sorted(found.items())
+    ]
+
+
 def changed_files(data: Path) -> list[str]:
     """The fetched files that are gone or have other bytes now, one line each."""
     found = []
