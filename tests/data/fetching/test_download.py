@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from loopback import Site, serving
 
-from xalign.data.fetching.download import AbsentError, Patience, UnreachableError, download
+from xalign.data.fetching.connection import UnreachableError
+from xalign.data.fetching.download import AbsentError, Patience, download
 from xalign.errors import XalignError
 
 CONTENT = bytes(range(256)) * 4000

@@ -14,7 +14,8 @@ from loopback import Site, serving
 from xalign.data.dictionaries import load_dictionary
 from xalign.data.fetching import catalogue as c
 from xalign.data.fetching import fetch as fetching
-from xalign.data.fetching.download import Patience, UnreachableError
+from xalign.data.fetching.connection import UnreachableError
+from xalign.data.fetching.download import Patience
 from xalign.data.fetching.fetch import Fetched, bring, fetch
 from xalign.data.fetching.plan import plan
 from xalign.data.fetching.record import changed_files, read_record

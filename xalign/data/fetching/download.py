@@ -10,8 +10,6 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,23 +17,19 @@ from email.message import Message
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener, getproxies, proxy_bypass
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from xalign.data.fetching.connection import require_host
 from xalign.errors import XalignError
 from xalign.storage import digest_file, read_json, sync_directory, write_json
 
 CHUNK_BYTES = 1 << 18
-CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 LONGEST_WAIT = 60.0
 
 Watch = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes that there will be, if the server says."""
-
-
-class UnreachableError(XalignError):
-    """No connection to a publisher: what else is wanted from there cannot be had either."""
 
 
 class AbsentError(XalignError):
@@ -110,37 +104,6 @@ def download(
     sync_directory(target.parent)
     _remove(part)
     return Downloaded(target, digest, size, version)
-
-
-def require_host(url: str) -> None:
-    """Refuse within `CONNECT_SECONDS` a host to which no connection can be made.
-
-    Name resolution knows no timeout, so a thread of its own waits for it.
-
-    Raises:
-        UnreachableError: there is none.
-    """
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    address = urlsplit(proxy) if proxy and not proxy_bypass(parts.hostname or "") else parts
-    port = address.port or (443 if address.scheme == "https" else 80)
-    connected: list[bool] = []
-
-    def connect() -> None:
-        try:
-            socket.create_connection((address.hostname or "", port), timeout=CONNECT_SECONDS).close()
-        except OSError:
-            return
-        connected.append(True)
-
-    question = threading.Thread(target=connect, daemon=True)
-    question.start()
-    question.join(CONNECT_SECONDS)
-    if not connected:
-        raise UnreachableError(
-            f"{address.hostname}: no connection; fetch where there is a network and copy the directory, "
-            "or name a reachable --mirror"
-        )
 
 
 def _with_attempts(url: str, part: Path, watch: Watch | None, patience: Patience, *, unmarked: bool = False) -> bool:

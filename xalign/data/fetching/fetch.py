@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from xalign.data.fetching.arrange import move_in
 from xalign.data.fetching.catalogue import UD_DEFAULT, at_mirror
-from xalign.data.fetching.download import AbsentError, Downloaded, Patience, UnreachableError, download, require_host
+from xalign.data.fetching.connection import UnreachableError, require_host
+from xalign.data.fetching.download import AbsentError, Downloaded, Patience, download
 from xalign.data.fetching.plan import Wanted, plan
 from xalign.data.fetching.record import Entry, read_record, write_record
 from xalign.data.fetching.unpack import Limits, unpack
