@@ -107,6 +107,7 @@ def test_data_is_counted_by_kind_and_an_absent_kind_is_a_note(tmp_path: Path) ->
         "SIB-200 topics: 0": "note",
         "FLORES-200: 1 (deu)": "ok",
         "dictionaries: 1 (eng-deu)": "ok",
+        "monolingual text: 0": "note",
     }
     (tmp_path / "TESTBED.json").write_text("{}")
     assert about("data (testbed)", examine(data=tmp_path))

@@ -15,7 +15,7 @@ TEXT = (resources.files("xalign") / "data" / "references.bib").read_text(encodin
 SUBJECTS = (
     "xalign", "align", "hictl", "survey", "realign", "alignfreeze", "langalign", "lora", "monolingual", "simcse",
     "codeswitch", "procrustes", "centring", "pcgrad", "cagrad", "mgda", "gradvac", "gradcache", "muse", "sib200",
-    "flores200", "ud", "xlmr", "zero", "deepspeed",
+    "flores200", "opus", "opus100", "multiccaligned", "ud", "xlmr", "zero", "deepspeed",
 )  # fmt: skip
 WHERE = {"misc": "eprint", "inproceedings": "booktitle", "article": "journal"}
 

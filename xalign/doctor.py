@@ -12,7 +12,7 @@ import platform
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,7 @@ def disk(runs: Path) -> Finding:
 
 def data_directory(path: Path) -> Iterator[Finding]:
     """What a data directory holds, kind by kind."""
+    from xalign.data.inventory import inventory
     from xalign.data.layout import DataDirectory
 
     try:
@@ -173,17 +174,9 @@ def data_directory(path: Path) -> Iterator[Finding]:
     except XalignError as error:
         yield Finding("data", "missing", str(error), "write the testbed with: xalign data testbed --output DIR")
         return
-    kinds: tuple[tuple[str, Callable[[], list[str]]], ...] = (
-        ("parallel pairs", data.available_pairs),
-        ("treebanks to train on", lambda: [language.code for language in data.treebank_languages("train")]),
-        ("treebanks to test on", lambda: [language.code for language in data.treebank_languages("test")]),
-        ("SIB-200 topics", lambda: [language.code for language in data.topic_languages("test")]),
-        ("FLORES-200", lambda: [language.code for language in data.flores_languages("devtest")]),
-        ("dictionaries", lambda: ["-".join(each.code for each in pair) for pair in data.dictionaries()]),
-    )
-    found = {kind: names() for kind, names in kinds}
+    found = {holding.kind: holding.names for holding in inventory(data)}
     if not any(found.values()):
-        advice = "its folders should be parallel/, ud/, sib200/, flores200_dataset/, muse/"
+        advice = "its folders should be parallel/, ud/, sib200/, flores200_dataset/, muse/: see xalign data fetch"
         yield Finding("data", "missing", f"{path}: nothing that xalign reads", advice)
         return
     label = "data (testbed)" if data.testbed else "data"

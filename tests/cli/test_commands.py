@@ -13,6 +13,9 @@ COMMANDS = ["align", "finetune", "transfer", "pretrain", "grid plan", "grid run"
 COMMANDS += [
     "config show",
     "data testbed",
+    "data fetch",
+    "data list",
+    "data check",
     "mlflow sync",
     "mlflow ui",
     "advise",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import advise, analyses, cite, grid, joint, methods, phases, realign, runs, tools
+from xalign.cli import advise, analyses, cite, data, grid, joint, methods, phases, realign, runs, tools
 
 app = typer.Typer(
     name="xalign",
@@ -33,5 +33,5 @@ app.command()(tools.doctor)
 app.add_typer(grid.grid_app, name="grid")
 app.add_typer(runs.runs_app, name="runs")
 app.add_typer(tools.config_app, name="config")
-app.add_typer(tools.data_app, name="data")
+app.add_typer(data.data_app, name="data")
 app.add_typer(tools.mlflow_app, name="mlflow")

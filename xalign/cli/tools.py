@@ -1,4 +1,4 @@
-"""``xalign config | doctor | data | mlflow``: what surrounds the phases."""
+"""``xalign config | doctor | mlflow``: what surrounds the phases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from xalign.config import show
 from xalign.errors import XalignError
 
 config_app = typer.Typer(help="Presets, and where their values come from.", no_args_is_help=True)
-data_app = typer.Typer(help="Data directories.", no_args_is_help=True)
 mlflow_app = typer.Typer(help="MLflow, the mirror of a runs directory.", no_args_is_help=True)
 
 
@@ -21,17 +20,6 @@ mlflow_app = typer.Typer(help="MLflow, the mirror of a runs directory.", no_args
 def config_show(preset: Annotated[str, typer.Argument(help="paper, small, demo, smoke, or a YAML file.")]) -> None:
     """Print every value of a preset with its provenance."""
     show_preset(show(preset))
-
-
-@data_app.command("testbed")
-def data_testbed(
-    output: Annotated[Path, typer.Option(help="Directory to write; it must not exist.")],
-    seed: Annotated[int, typer.Option(help="Seed of the whole testbed.")] = 13,
-) -> None:
-    """Write the testbed of constructed languages in the layouts of the real corpora."""
-    from xalign.data.testbed import write_testbed
-
-    console().print(f"testbed written to {write_testbed(output, seed=seed)}")
 
 
 @mlflow_app.command("sync")

@@ -54,10 +54,11 @@ def load_metadata(path: Path) -> list[FloresOrigin]:
 
 def lines_among(sentences: Sequence[str], texts: Iterable[str]) -> list[int]:
     """Indices of the sentences that also stand in `texts`, whatever their spacing and Unicode form."""
-    known = {_normalised(text) for text in texts}
-    return [index for index, sentence in enumerate(sentences) if _normalised(sentence) in known]
+    known = {normalised(text) for text in texts}
+    return [index for index, sentence in enumerate(sentences) if normalised(sentence) in known]
 
 
-def _normalised(text: str) -> str:
+def normalised(text: str) -> str:
+    """A text as it is compared with others."""
     # No blanks at all: words of a treebank are joined by blanks where running text has none.
     return "".join(unicodedata.normalize("NFKC", text).split())

@@ -76,7 +76,7 @@ class DataDirectory:
         _check_split(split, TREEBANK_SPLITS, "UD")
         if name is not None:
             return self._named_treebank(name.removeprefix("UD_"), split)
-        treebanks = self._treebanks(split)
+        treebanks = self.treebanks(split)
         found = treebanks.get(language, {})
         preferred = PREFERRED_TREEBANKS.get(language.code)
         if preferred in found:
@@ -156,7 +156,7 @@ class DataDirectory:
     def treebank_languages(self, split: str) -> list[Language]:
         """The languages that have a treebank with this split, by code."""
         _check_split(split, TREEBANK_SPLITS, "UD")
-        return sorted(self._treebanks(split), key=lambda language: language.code)
+        return sorted(self.treebanks(split), key=lambda language: language.code)
 
     def topic_languages(self, split: str) -> list[Language]:
         """The languages that have a SIB-200 file of this split, by code."""
@@ -186,7 +186,7 @@ class DataDirectory:
         folders = self._pair_folders()
         return self.path / "parallel" / min(matching, key=lambda name: (name != pair, folders[name] != languages, name))
 
-    def _treebanks(self, split: str) -> dict[Language, dict[str, Path]]:
+    def treebanks(self, split: str) -> dict[Language, dict[str, Path]]:
         """Language -> treebank name -> file. A file's prefix is its language, unless its treebank is another's own."""
         owners = {name: find(code) for code, name in PREFERRED_TREEBANKS.items()}
         found: dict[Language, dict[str, Path]] = defaultdict(dict)
