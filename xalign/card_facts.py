@@ -10,7 +10,7 @@ from typing import Any
 from xalign.card_command import repeating_command
 from xalign.card_metrics import Metric, run_metrics
 from xalign.data.languages import find, parse_pair
-from xalign.data.licences import licences
+from xalign.data.licences import Terms, recorded_terms
 from xalign.errors import UsageError, XalignError
 from xalign.model_source import EMBEDDED, KNOWN_LICENCES, ModelSource, is_hub_name
 from xalign.reading import reading_of, reading_of_run
@@ -59,7 +59,7 @@ def facts_of_run(run: Path, encoder: str = "encoder", result: Mapping[str, Any] 
     step = int(encoder.removeprefix("encoder-step")) if encoder.startswith("encoder-step") else None
     reading = reading_of_run(record)
     data = record["inputs"]["data"]
-    known = licences(Path(config["data"]), data) if config.get("data") else {}
+    terms = recorded_terms(Path(config["data"]), data) if config.get("data") else {}
     origin, base_model, licence = _base(record)
     environment = _optional(run / "environment.json")
     return CardFacts(
@@ -76,9 +76,9 @@ def facts_of_run(run: Path, encoder: str = "encoder", result: Mapping[str, Any] 
         layer=reading.layer if reading is not None else None,
         pooling=reading.pooling if reading is not None else "mean",
         depth=_depth(run / encoder),
-        data=tuple((file, digest, known.get(file)) for file, digest in data.items()),
+        data=tuple((file, digest, terms[file].licence if file in terms else None) for file, digest in data.items()),
         metrics=tuple(run_metrics(run, config, result if step is None else None, step, encoder)),
-        references=tuple(_references(record)),
+        references=tuple(_references(record, terms)),
         versions=record.get("versions", {}),
         commit=(record.get("git") or {}).get("commit"),
         command=repeating_command(record),
@@ -95,6 +95,7 @@ def facts_of_model(source: ModelSource) -> CardFacts:
         base=source.name,
         base_model=base_model,
         testbed=source.name == EMBEDDED,
+        rows=(("digest", f"`{source.digest}`"),),
         licence=KNOWN_LICENCES.get(source.name) or declared_licence(source.directory),
         layer=reading.layer,
         pooling=reading.pooling,
@@ -205,13 +206,15 @@ def _unit(phase: str, before: str) -> str:
     return "pairs a step" if phase == "align" or before else "sentences a step"
 
 
-def _references(record: Mapping[str, Any]) -> list[Reference]:
+def _references(record: Mapping[str, Any], terms: Mapping[str, Terms]) -> list[Reference]:
     lineage = record["lineage"]
     wanted = ["xalign"]
     if lineage.get("loss"):
         wanted.append("align")
     for method in filter(None, str(lineage.get("method") or "").split("+")):
         wanted.append(method)
+    for each in terms.values():
+        wanted += each.citation
     for file in record["inputs"]["data"]:
         wanted += [subject for prefix, subject in CITED_DATA.items() if file.startswith(prefix)]
     if str(lineage.get("encoder", "")).split("/")[-1].startswith("xlm-roberta"):

@@ -16,6 +16,7 @@ from typing import Any
 from xalign.card_facts import CardFacts, facts_of_model, facts_of_run
 from xalign.encoder import TOKENIZER_FILES, Encoder, load_encoder
 from xalign.encoder import export as save_whole
+from xalign.engine.launch import name_device_for_deepspeed
 from xalign.errors import UsageError
 from xalign.hidden_states import STACKS, resolve_layer
 from xalign.hub_upload import check_upload, upload
@@ -61,6 +62,7 @@ def export(options: ExportOptions, measured: Measured | None = None) -> dict[str
     output = _checked_output(options)
     if options.push_to_hub is not None:
         check_upload(options.push_to_hub)
+    name_device_for_deepspeed()
     source = find_model(options.model)
     reading = choose(source, options.layer, options.pooling)
     encoder = load_encoder(source)
@@ -94,6 +96,7 @@ def export(options: ExportOptions, measured: Measured | None = None) -> dict[str
         "pooling": reading.pooling,
         "chosen_by": reading.origin,
         "modules": modules,
+        "measured": [title for title, _ in sections],
         "address": None,
     }
     if options.push_to_hub is not None:
@@ -165,14 +168,16 @@ def _form(name: str, encoder: Encoder, facts: CardFacts, layer: int, pooling: st
     if encoder.depth < depth:
         notes.append(
             f"It holds the first {encoder.depth} of {depth} transformer layers: nothing above `hidden_states[{layer}]` "
-            "takes part in these vectors. The masked-LM head is left out."
+            "takes part in these vectors."
         )
+    if name == "sentence-transformers" or encoder.depth < depth:
+        notes.append("It has no masked-LM head.")
     if name == "sentence-transformers":
         special = ", ".join(
             f"`{token}`" for token in encoder.tokenizer.convert_ids_to_tokens(encoder.special_ids.tolist())
         )
         if pooling == "mean":
-            notes.append(f"The mean leaves out {special} (weight 0 in `WordWeights`), as in training.")
+            notes.append(f"The mean leaves out {special} (weight 0 in `WordWeights`), as xalign does.")
             notes.append("Printing the model prints its whole vocabulary, which `WordWeights` names.")
         notes.append(
             "Only a text that spells out a special token differs: `xalign embed` drops it, this model reads it."

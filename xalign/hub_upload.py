@@ -32,7 +32,7 @@ def check_upload(name: str) -> None:
         raise XalignError(f"--push-to-hub {name}: no token for the hub; {LOGIN}")
     if not hub_reachable():
         raise XalignError(
-            f"--push-to-hub {name}: the hub cannot be reached; leave the option out, and upload where there is a network"
+            f"--push-to-hub {name}: the hub cannot be reached; leave it out, and upload where there is a network"
         )
 
 
@@ -64,7 +64,9 @@ def upload(folder: Path, name: str, *, private: bool) -> str:
         status = getattr(error.response, "status_code", None)
         advice = LOGIN if status == 401 else "look at the token's rights and the repository's name"
         raise XalignError(f"--push-to-hub {name}: the hub refuses ({status}); {advice}. {folder} is complete") from None
-    except (OSError, RuntimeError, ValueError) as error:  # its client raises its transport's own errors too
+    except XalignError:
+        raise
+    except Exception as error:  # its transport's errors share no family, and change with its versions
         kind = type(error).__name__
         raise XalignError(
             f"--push-to-hub {name}: the upload broke off ({kind}); repeat it. {folder} is complete"

@@ -157,7 +157,8 @@ def metrics_table(metrics: Sequence[Metric]) -> str:
 def _metadata(facts: CardFacts, form: Form) -> str:
     """The hub's YAML. Every value is written as JSON, which YAML contains: nothing needs quoting by hand."""
     sentence = form.library == "sentence-transformers"
-    tags = ["xalign", "cross-lingual-alignment", *([facts.loss] if facts.loss else [])]
+    tags = ["xalign", *["cross-lingual-alignment"] * (facts.layer is not None and facts.phase is not None)]
+    tags += [facts.loss] if facts.loss else []
     tags += ["sentence-transformers"] * sentence + ["testbed"] * facts.testbed
     values: dict[str, Any] = {
         "language": [*facts.languages, *(["multilingual"] if facts.languages else [])],

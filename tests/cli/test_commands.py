@@ -17,6 +17,8 @@ COMMANDS += [
     "mlflow ui",
     "advise",
     "cite",
+    "embed",
+    "export",
     "compare",
     "joint",
     "runs list",

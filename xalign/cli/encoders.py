@@ -90,5 +90,8 @@ def export(
         f"hidden_states[{found['layer']}], {found['pooling']} pooling (by {found['chosen_by']})",
         markup=False,
     )
+    if runs is not None:
+        said = ", ".join(found["measured"]) or f"nothing below {runs} measured this encoder"
+        console().print(f"in its card: {said}", markup=False)
     if found["address"]:
         console().print(found["address"], markup=False)
