@@ -15,6 +15,18 @@ from xalign.storage import digest_file, digest_json, read_json
 
 EMBEDDED = "mini"
 CONNECT_SECONDS = 3.0
+# Encoders that people align, and what the hub says of them; of others the README beside the weights is asked.
+KNOWN_LICENCES = {
+    EMBEDDED: "apache-2.0",
+    "xlm-roberta-base": "mit",
+    "FacebookAI/xlm-roberta-base": "mit",
+    "xlm-roberta-large": "mit",
+    "FacebookAI/xlm-roberta-large": "mit",
+    "bert-base-multilingual-cased": "apache-2.0",
+    "google-bert/bert-base-multilingual-cased": "apache-2.0",
+    "distilbert-base-multilingual-cased": "apache-2.0",
+    "distilbert/distilbert-base-multilingual-cased": "apache-2.0",
+}
 IGNORED_BY_DIGEST = {"README.md", "LICENSE", ".gitattributes"}
 
 
@@ -74,6 +86,13 @@ def find_model(name: str) -> ModelSource:
     if name.startswith((".", "/")) or name.count("/") > 1:
         raise UsageError(f"{path}: no such directory; give a hub name, a model or run directory, or 'mini'")
     return ModelSource(name, _from_hub(name))
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a MODEL argument surely names a model on the hub: a known one, or ``owner/name`` that is no path here."""
+    if name == EMBEDDED or name.startswith((".", "/", "~")) or Path(name).exists():
+        return False
+    return name in KNOWN_LICENCES or (name.count("/") == 1 and not name.endswith("/"))
 
 
 def _from_run(run: Path, encoder: str = "encoder") -> ModelSource:

@@ -111,6 +111,10 @@ class Run:
         if self.main:
             for name in ("failed.json", "resumed.json"):
                 (self.directory / name).unlink(missing_ok=True)
+            if any(self.directory.glob("encoder*/config.json")):
+                from xalign.model_card import write_cards  # most runs leave no encoder, and need no card
+
+                write_cards(self.directory, result)
             write_json(self.directory / "result.json", result)
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         return RunResult(self.directory, result)

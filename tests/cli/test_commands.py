@@ -20,6 +20,8 @@ COMMANDS += [
     "mlflow ui",
     "advise",
     "cite",
+    "embed",
+    "export",
     "compare",
     "joint",
     "runs list",

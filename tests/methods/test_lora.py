@@ -200,6 +200,8 @@ def test_the_record_says_what_was_trained_and_by_which_method(finished: RunResul
     record = json.loads((finished.directory / "run.json").read_text())
     read = record["config"]["steps"] * record["config"]["batch_size"]
     assert finished.result["translations"] == min(read, finished.result["pairs"]["kept"])
+    card = (finished.directory / "encoder" / "README.md").read_text(encoding="utf-8")
+    assert "**method**: lora\n" in card and "hu2022lora" in card
     assert encoder_name(record["lineage"]) == "de-en/S1W0M0+lora" and record["name"] == "align/de-en/S1W0M0+lora"
 
 

@@ -122,6 +122,7 @@ def test_full_mode_leaves_an_encoder_for_each_seed(inputs: Path, tmp_path: Path,
     for seed in (15, 33):
         folder = found.directory / f"encoder-seed{seed}"
         AutoModel.from_pretrained(folder)
+        assert f"**seed**: {seed}\n" in (folder / "README.md").read_text(encoding="utf-8")
         assert AutoTokenizer.from_pretrained(folder).get_vocab()
         trained[seed] = AutoModelForMaskedLM.from_pretrained(folder).state_dict()
     inside = "roberta.encoder.layer.0.attention.self.query.weight"

@@ -135,6 +135,9 @@ def test_transfer_reads_what_is_left_and_the_record_says_what_conflicted(inputs:
     assert set(tested.result["accuracy"]["kaz"]) == {"15", "33"}
     name = json.loads((tmp_path / "transfer" / "run.json").read_text())["name"]
     assert name == "transfer/topic/full/de-en/S1W1M1+joint-cagrad-each"
+    card = (found.directory / "encoder-seed33" / "README.md").read_text(encoding="utf-8")
+    assert "**seed**: 33\n" in card and "L = L_S + L_W + L_M" in card and "pairs_recall_at_1" in card
+    assert "{liu2021cagrad" in card and "**method**: joint-cagrad-each" in card
 
 
 def test_each_layer_follows_the_objectives_that_reach_it(inputs: Path, alone: Path, tmp_path: Path) -> None:

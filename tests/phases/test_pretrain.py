@@ -36,6 +36,10 @@ def test_the_loss_falls_and_the_encoder_loads_with_its_head_and_tokenizer(data: 
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     assert len(tokenizer) == model.config.vocab_size <= 120
     special = [tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id]
+    card = (encoder / "README.md").read_text(encoding="utf-8")
+    assert (
+        "trained from random weights" in card and "mono/de.txt" in card and "No hidden state of it was aligned" in card
+    )
     assert special == [0, 1, 2, 3] and tokenizer.mask_token_id == len(tokenizer) - 1
 
 

@@ -102,6 +102,9 @@ def test_before_leaves_an_encoder_and_what_finetune_makes_of_it(inputs: Path, tm
     record = json.loads((tested.directory / "run.json").read_text())
     assert record["name"] == "transfer/topic/full/de-en+realign-before-dictionary-4steps"
     assert set(tested.result["accuracy"]["deu"]) == {"15", "33"}
+    cards = {name: (found.directory / name / "README.md").read_text() for name in ("encoder", "encoder-seed15")}
+    assert "**steps**: 4\n" in cards["encoder"] and "1-NN accuracy of words, realigned" in cards["encoder"]
+    assert "**seed**: 15\n" in cards["encoder-seed15"] and "gaschi2023realignment" in cards["encoder-seed15"]
 
 
 def test_baseline_is_plain_fine_tuning(inputs: Path, tmp_path: Path) -> None:

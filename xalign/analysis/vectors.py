@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from xalign.data.tokens import tokenize_cached
@@ -22,7 +23,7 @@ from xalign.encoder import Encoder
 from xalign.engine.batch import pad
 from xalign.errors import XalignError
 from xalign.frozen_features import Encoding
-from xalign.hidden_states import content_mask, pool
+from xalign.hidden_states import content_mask, hidden_state, pool
 from xalign.pair_batches import Layout
 from xalign.storage import cache_directory, digest_file, digest_json, locked, read_json, write_bytes, write_json
 
@@ -81,11 +82,9 @@ class Vectorizer:
             chosen = order[start : start + self.encoding.batch_size]
             ids = torch.from_numpy(pad([inputs[i] for i in chosen], layout.padding)).to(device)  # (N, L)
             with torch.inference_mode(), self.encoding.autocast():
-                out = self._base(input_ids=ids, attention_mask=ids != layout.padding, output_hidden_states=True)
-                # Where a stack ends in a norm of its own, only the last hidden state has gone through it.
-                states = (*out.hidden_states[:-1], out.last_hidden_state)
                 content = content_mask(ids, encoder.special_ids)
-                pooled = torch.stack([pool(states[layer], content, self.pooling) for layer in wanted])
+                states = self._states(ids, ids != layout.padding, wanted)
+                pooled = torch.stack([pool(state, content, self.pooling) for state in states])
             vectors[:, chosen] = pooled.cpu().numpy()
         if not np.isfinite(vectors).all():
             raise XalignError(
@@ -93,6 +92,14 @@ class Vectorizer:
                 "take an earlier checkpoint"
             )
         return vectors
+
+    def _states(self, ids: Tensor, attention: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        if len(layers) == 1:  # the layers above it are left out
+            return [hidden_state(self._base, ids, attention, layers[0])]
+        out = self._base(input_ids=ids, attention_mask=attention, output_hidden_states=True)
+        # Where a stack ends in a norm of its own, only the last hidden state has gone through it.
+        states = (*out.hidden_states[:-1], out.last_hidden_state)
+        return [states[layer] for layer in layers]
 
     def keep(self, texts: Sequence[str]) -> Path:
         """The file of all hidden states of `texts`, computed now if it is missing or damaged; read by `open_vectors`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import advise, analyses, cite, data, grid, joint, methods, phases, realign, runs, tools
+from xalign.cli import advise, analyses, cite, data, encoders, grid, joint, methods, phases, realign, runs, tools
 
 app = typer.Typer(
     name="xalign",
@@ -25,6 +25,8 @@ app.command()(methods.langalign)
 app.command()(joint.joint)
 app.command()(advise.advise)
 app.command()(realign.realign)
+app.command()(encoders.embed)
+app.command()(encoders.export)
 app.command()(grid.report)
 app.command()(grid.predict)
 app.command()(grid.compare)

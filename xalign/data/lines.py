@@ -24,7 +24,15 @@ def read_lines(path: Path) -> list[str]:
         UsageError: the file does not exist or cannot be opened.
         XalignError: it is empty, cut short, not UTF-8, or holds a NUL character (with the line).
     """
-    content = _unpacked(path)
+    return split_lines(_unpacked(path), path)
+
+
+def split_lines(content: bytes, path: Path) -> list[str]:
+    """The lines of what was read from `path`, which is named in errors.
+
+    Raises:
+        XalignError: as `read_lines`.
+    """
     if not content:
         raise XalignError(f"{path}: the file is empty; restore it or remove it")
     try:

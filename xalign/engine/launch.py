@@ -70,6 +70,12 @@ def with_precision(config: Config) -> Config:
     return dataclasses.replace(config, precision=resolve_precision(config.precision))  # type: ignore[attr-defined, type-var]
 
 
+def name_device_for_deepspeed() -> None:
+    """Tell DeepSpeed that there is no GPU: wherever transformers imports it, it warns of its guess otherwise."""
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
 def start(
     precision: str, *, accumulation: int = 1, clip: float = 1.0, micro_batch: int = 1, timeout_seconds: int = 600
 ) -> Accelerator:
@@ -89,8 +95,7 @@ def start(
     from accelerate.utils import DistributedType, InitProcessGroupKwargs
 
     on_gpu = torch.cuda.is_available()
-    if not on_gpu:
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed, wherever it is imported, warns of its guess
+    name_device_for_deepspeed()
     timeout = datetime.timedelta(seconds=timeout_seconds)
     group = InitProcessGroupKwargs(backend="nccl" if on_gpu else "gloo", timeout=timeout)
     accelerator = Accelerator(

@@ -31,6 +31,7 @@ from xalign.errors import XalignError
 from xalign.hidden_states import resolve_layer
 from xalign.methods import monolingual
 from xalign.methods.lora import Adapter
+from xalign.model_card import write_card
 from xalign.model_source import ModelSource, find_model
 from xalign.naming import align_name, runs_directory, with_method
 from xalign.objective import AlignmentObjective, active_losses
@@ -242,3 +243,4 @@ def _export(run: Run, name: str, prepared: Preparation, accelerator: Accelerator
         state = adapter.merged(state)
     with replacing_directory(run.directory / name) as folder:
         export(encoder, folder, state)
+        write_card(run.directory, folder, name=name)  # a stage is used before the run is complete
