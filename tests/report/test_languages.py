@@ -13,8 +13,8 @@ from xalign.data.languages import all_languages, find
 from xalign.errors import UsageError
 from xalign.report import write_all, write_report
 from xalign.report.estimates import make_blocks
+from xalign.report.language_changes import measure_blocks
 from xalign.report.language_groups import make_groups
-from xalign.report.languages import measure_blocks
 from xalign.report.methods import collect_methods
 from xalign.report.records import collect_transfers
 from xalign.report.statistics import SEED, SHARED, generator, resample_counts
@@ -68,8 +68,8 @@ def test_the_languages_that_are_helped_are_counted_with_both_corrections(planted
     assert helped and helped <= found == {code for code in CODES if SCRIPTS[code] == "Cyrl"}
     report = write_report("languages", planted)
     (row,) = (row for row in report.tables[0].rows if row[0] == "de-en S1W0M0")
-    assert row[5:] == (len(helped), 0, len(found), 0)
-    assert row[3] == len(found) and row[4] == 0
+    assert row[7:] == (len(helped), 0, len(found), 0)
+    assert row[5] == len(found) and row[6] == 0
 
 
 def test_intervals_are_those_of_a_naive_bootstrap_over_shared_sentences_and_seeds(tmp_path: Path) -> None:
@@ -163,3 +163,12 @@ def test_without_a_base_there_are_no_changes_and_the_table_says_why(tmp_path: Pa
 def test_the_base_alone_is_a_report_without_encoders(tmp_path: Path) -> None:
     write_transfer(tmp_path, "topic", "linear", everywhere=True)
     assert not write_report("languages", tmp_path).figures
+
+
+def test_english_alone_is_no_transfer_and_no_figure(tmp_path: Path) -> None:
+    for encoder in ((), ("de-en", "S1W0M0")):
+        write_transfer(tmp_path, "topic", "linear", *encoder, everywhere=True, correct={"eng": np.ones((3, 4), int)})
+    report = write_report("languages", tmp_path)
+    assert not report.figures and report.tables[0].rows == (
+        ("de-en S1W0M0", None, None, None, "+0.0", 0, 0, 0, 0, 0, 0),
+    )

@@ -25,11 +25,6 @@ class Group:
     languages: tuple[str, ...]
 
 
-def script_of(language: Language) -> str:
-    """The English name of a language's script."""
-    return SCRIPT_NAMES.get(language.script, language.script)
-
-
 def make_groups(codes: Sequence[str], pair: str) -> list[Group]:
     """The groups of tested languages, kind after kind, largest first; English, the language of training, is in none.
 
@@ -45,7 +40,7 @@ def make_groups(codes: Sequence[str], pair: str) -> list[Group]:
     near = relation_to(pair)
     by_relation = {group.name: group for group in _sorted_by(PAIR, others, near)}
     groups += [by_relation[name] for name in (IN_PAIR, NEAR_PAIR, FAR) if name in by_relation]
-    groups += _pooled(_sorted_by(SCRIPT, others, script_of), "scripts")
+    groups += _pooled(_sorted_by(SCRIPT, others, lambda language: SCRIPT_NAMES[language.script]), "scripts")
     return groups + _pooled(_sorted_by(FAMILY, others, lambda language: facts(language).family), "families")
 
 

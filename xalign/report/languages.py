@@ -1,90 +1,41 @@
 """All languages of the data: what alignment changes in each, by script, by family, and by what XLM-R has seen.
 
-One head, trained on English, is tested in every language; changes are paired with the base over sentences, which all
-languages share in SIB-200, and over seeds. So the change of a group is jointly distributed with that of any other, and
-two families of simultaneous intervals are possible: one over all groups and encoders, one over an encoder's languages.
+One head, trained on English, is tested in every language; the numbers are made in `language_changes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from xalign.config import LOSSES
 from xalign.data.language_facts import facts
 from xalign.data.languages import find
-from xalign.report.comparisons import Interval, difference, intervals
+from xalign.report.comparisons import Interval
 from xalign.report.consistency import require_comparable, select_step
-from xalign.report.estimates import ENGLISH, Block, CellAccuracy, make_blocks
-from xalign.report.language_groups import Group, make_groups, script_of
+from xalign.report.estimates import ENGLISH, Block, make_blocks
+from xalign.report.language_changes import AlignedEncoder, Measured, measure_blocks
+from xalign.report.language_groups import ALL
 from xalign.report.languages_drawing import MOST_COLUMNS, draw_languages
-from xalign.report.layout import INTERVAL_ROW, PAIR_ORDER, block_name, data_kind, points, rank, signed
+from xalign.report.layout import INTERVAL_ROW, block_name, data_kind, points, signed
 from xalign.report.layout import titled as with_encoder
-from xalign.report.records import Cell, TransferRecord, collect_transfers
+from xalign.report.records import collect_transfers
 from xalign.report.render import Drawing, Report, Table, Value
-from xalign.report.statistics import DRAWS, LEVEL, SEED, benjamini_hochberg, normal_p_values
+from xalign.report.statistics import DRAWS, LEVEL, SEED
 
+NUMBERS = (
+    *("accuracy_base", "accuracy", "macro_f1_base", "macro_f1", "change", "low", "high"),
+    *("adjusted_low", "adjusted_high"),
+)
 GROUP_COLUMNS = (
-    *(
-        "task",
-        "mode",
-        "pair",
-        "loss",
-        "kind",
-        "group",
-        "languages",
-        "accuracy_base",
-        "accuracy",
-        "change",
-        "low",
-        "high",
-    ),
-    *("adjusted_low", "adjusted_high", "p_holm", "seeds", "align_seeds", "encoder", "data"),
+    *("task", "mode", "pair", "loss", "kind", "group", "languages", *NUMBERS, "p_holm", "seeds", "align_seeds"),
+    *("encoder", "data"),
 )
 LANGUAGE_COLUMNS = (
-    *("task", "mode", "pair", "loss", "language", "name", "script", "family", "in_xlmr", "accuracy_base", "accuracy"),
-    *("change", "low", "high", "adjusted_low", "adjusted_high", "p_benjamini_hochberg", "encoder", "data"),
+    *("task", "mode", "pair", "loss", "language", "name", "script", "family", "in_xlmr", *NUMBERS),
+    *("p_benjamini_hochberg", "encoder", "data"),
 )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A group or language of one encoder: accuracies before and after alignment, and the change between them."""
-
-    base: float
-    accuracy: float
-    change: Interval
-
-
-@dataclass(frozen=True)
-class AlignedEncoder:
-    """What alignment did in each group and in each language; `p_values` are Benjamini and Hochberg's, by language.
-
-    English stands among `languages`, but is left out of the groups, of `p_values` and of what is counted.
-    """
-
-    cell: Cell
-    records: tuple[TransferRecord, ...]
-    groups: dict[Group, Measured]
-    languages: dict[str, Measured]
-    p_values: dict[str, float]
-
-    @property
-    def name(self) -> str:
-        """Pair and loss."""
-        return f"{self.cell.pair} {self.cell.loss}"
-
-    def count(self, sign: int, *, corrected: str) -> int:
-        """Languages in which the change has this sign, by the simultaneous interval (``max-T``) or ``BH``."""
-        return sum(
-            bool(np.sign(self.languages[code].change.estimate) == sign)
-            and (self.languages[code].change.significant if corrected == "max-T" else p_value <= 1 - LEVEL)
-            for code, p_value in self.p_values.items()
-        )
 
 
 def languages(runs: Path, *, step: int | None = None, draws: int = DRAWS, seed: int = SEED) -> Report:
@@ -113,8 +64,9 @@ def languages(runs: Path, *, step: int | None = None, draws: int = DRAWS, seed: 
             of_pair = [encoder for encoder in encoders if encoder.cell.pair == pair]
             leading.append(group_table(titled(f"Change by group of languages: {place}, {pair}"), of_pair))
         companions.append(language_table(titled(f"Change by language: {place}"), encoders))
-        for first in range(0, len(encoders), MOST_COLUMNS):
-            shown = encoders[first : first + MOST_COLUMNS]
+        drawn = [encoder for encoder in encoders if encoder.groups]  # none where English alone was tested
+        for first in range(0, len(drawn), MOST_COLUMNS):
+            shown = drawn[first : first + MOST_COLUMNS]
             drawings.append(_drawing(titled(f"Change by language: {place}"), shown, len(drawings)))
     unfinished = [f"{run.state}: {run.directory}" for run in selected.unfinished]
     notes = (*report_notes(blocks, found, draws), *unfinished)
@@ -140,73 +92,35 @@ def _drawing(title: str, encoders: list[AlignedEncoder], number: int) -> Drawing
     return Drawing(name, title, caption, partial(draw_languages, encoders))
 
 
-def measure_blocks(blocks: Sequence[Block]) -> list[list[AlignedEncoder]]:
-    """The aligned encoders of each block, in the paper's order; nothing where the base is missing."""
-    cells = [(block, block.base, cell) for block in blocks if block.base is not None for cell in _aligned(block)]
-    groups = [make_groups(block.languages, cell.cell.pair) for block, _, cell in cells]
-    places = [(*of, group) for of, found in zip(cells, groups, strict=True) for group in found]
-    columns = [[block.languages.index(code) for code in group.languages] for block, _, _, group in places]
-    changes = [difference(cell, base, on) for (_, base, cell, _), on in zip(places, columns, strict=True)]
-    adjusted = intervals([point for point, _ in changes], [draws for _, draws in changes])
-    by_cell: dict[Cell, dict[Group, Measured]] = {}
-    for (_, base, cell, group), on, change in zip(places, columns, adjusted, strict=True):
-        by_cell.setdefault(cell.cell, {})[group] = _measured(base, cell, on, change)
-    return [
-        [_encoder(block, block.base, cell, by_cell.get(cell.cell, {})) for cell in _aligned(block)]
-        if block.base is not None
-        else []
-        for block in blocks
-    ]
-
-
-def _aligned(block: Block) -> list[CellAccuracy]:
-    found = [cell for cell in block.cells.values() if cell.cell.aligned]
-    return sorted(found, key=lambda cell: (rank(cell.cell.pair, PAIR_ORDER), rank(cell.cell.loss, LOSSES)))
-
-
-def _measured(base: CellAccuracy, cell: CellAccuracy, columns: Sequence[int], change: Interval) -> Measured:
-    before, after = (float(of.observed[..., columns].mean()) for of in (base, cell))
-    return Measured(before, after, change)
-
-
-def _encoder(block: Block, base: CellAccuracy, cell: CellAccuracy, groups: dict[Group, Measured]) -> AlignedEncoder:
-    """An encoder's languages; those of transfer share one max-T family, English stands alone."""
-    change = dict(zip(block.languages, (difference(cell, base, [i]) for i in range(len(block.languages))), strict=True))
-    codes = [code for code in block.languages if code != ENGLISH]
-    family = intervals([change[code][0] for code in codes], [change[code][1] for code in codes])
-    found = dict(zip(codes, family, strict=True))
-    p_values = np.array([])
-    if codes:
-        sampled = np.stack([change[code][1] for code in codes], axis=1)
-        p_values = benjamini_hochberg(normal_p_values(np.array([change[code][0] for code in codes]), sampled))
-    if ENGLISH in change:
-        found[ENGLISH] = intervals([change[ENGLISH][0]], [change[ENGLISH][1]])[0]
-    measured = {code: _measured(base, cell, [block.languages.index(code)], found[code]) for code in block.languages}
-    return AlignedEncoder(
-        cell.cell, cell.records, groups, measured, dict(zip(codes, map(float, p_values), strict=True))
-    )
-
-
 def count_table(title: str, block: Block, encoders: list[AlignedEncoder]) -> Table:
     """A line an encoder: in how many languages alignment helps and harms, with two corrections for their number."""
     number = len([code for code in block.languages if code != ENGLISH])
     rows: list[tuple[Value, ...]] = []
     for encoder in encoders:
-        everywhere = next((m.change for g, m in encoder.groups.items() if len(g.languages) == number), None)
+        everywhere = next((measured for group, measured in encoder.groups.items() if group.kind == ALL), None)
         higher, lower = (
             sum(np.sign(encoder.languages[c].change.estimate) == s for c in encoder.p_values) for s in (1, -1)
         )
         counts = [encoder.count(sign, corrected=how) for how in ("max-T", "BH") for sign in (1, -1)]
-        mean = None if everywhere is None else f"{points(everywhere)} {simultaneous(everywhere)}"
+        mean: tuple[Value, ...] = (None, None, None)
+        if everywhere is not None:
+            mean = points(everywhere.change), simultaneous(everywhere.change), f1_change(everywhere)
         english = encoder.languages.get(ENGLISH)
         own = None if english is None else signed(english.change.estimate)
-        rows.append((encoder.name, mean, own, int(higher), int(lower), *counts))
+        rows.append((encoder.name, *mean, own, int(higher), int(lower), *counts))
     columns = (
-        *("encoder", f"mean of {number}", "English", "higher", "lower"),
-        *("helped, max-T", "harmed, max-T", "helped, BH", "harmed, BH"),
+        *("encoder", f"mean of {number}", "interval", "macro F1", "English", "higher", "lower"),
+        *("helped", "harmed", "helped (BH)", "harmed (BH)"),
     )
     note = () if block.base is not None else ("The base is missing: changes cannot be computed.",)
     return Table(title, columns, tuple(rows), note)
+
+
+def f1_change(measured: Measured) -> str | None:
+    """Macro F1 before and after alignment."""
+    if measured.macro_f1_base is None or measured.macro_f1 is None:
+        return None
+    return f"{measured.macro_f1_base:.3f} → {measured.macro_f1:.3f}"
 
 
 def simultaneous(change: Interval) -> str:
@@ -220,11 +134,12 @@ def group_table(title: str, encoders: list[AlignedEncoder]) -> Table:
     kind = ""
     for group in encoders[0].groups:
         measured = [encoder.groups[group] for encoder in encoders]
-        label = f"{group.kind}: {group.name}" if group.kind != kind and len(group.languages) else f"  {group.name}"
+        label = f"{group.kind}: {group.name}" if group.kind != kind else f"  {group.name}"
         kind = group.kind
-        rows.append((label, len(group.languages), f"{measured[0].base:.3f}", *(points(m.change) for m in measured)))
-        rows.append((INTERVAL_ROW, None, None, *(simultaneous(m.change) for m in measured)))
-    columns = ("group", "languages", "base", *(encoder.cell.loss for encoder in encoders))
+        before = (f"{measured[0].base:.3f}", measured[0].macro_f1_base)
+        rows.append((label, len(group.languages), *before, *(points(m.change) for m in measured)))
+        rows.append((INTERVAL_ROW, "", "", "", *(simultaneous(m.change) for m in measured)))
+    columns = ("group", "languages", "base", "macro F1", *(encoder.cell.loss for encoder in encoders))
     return Table(title, columns, tuple(rows))
 
 
@@ -236,9 +151,9 @@ def language_table(title: str, encoders: list[AlignedEncoder]) -> Table:
     rows = []
     for code in codes:
         language, measured = find(code), [encoder.languages[code] for encoder in encoders]
-        about = (language.name, language.flores, script_of(language), facts(language).family)
+        about = (language.name, language.flores, facts(language).family)
         rows.append((*about, f"{measured[0].base:.3f}", *(points(m.change) for m in measured)))
-    columns = ("language", "code", "script", "family", "base", *(encoder.name for encoder in encoders))
+    columns = ("language", "code", "family", "base", *(encoder.name for encoder in encoders))
     return Table(title, columns, tuple(rows), ("* as in the table of counts, by max-T over the encoder's languages.",))
 
 
@@ -253,8 +168,9 @@ def report_notes(blocks: list[Block], found: list[list[AlignedEncoder]], draws: 
         "sentence ids that all languages share, so that groups and languages are drawn jointly.",
         "Groups: simultaneous (max-T) over all groups and encoders of this report, which a * says exclude zero. They "
         "speak about these languages: languages are not resampled.",
-        "Counts of languages: max-T over an encoder's languages, or Benjamini and Hochberg's adjusted p-values ≤ "
+        "Helped and harmed: languages by max-T over an encoder's languages, or by Benjamini and Hochberg's p-values ≤ "
         f"{1 - LEVEL:.2f}. English, the language of training, stands apart from groups and counts.",
+        "Where macro F1 is low, heads give most sentences one label, and accuracy follows that label's share.",
         "Families are Glottolog's; 'seen by XLM-R' says nothing of encoders with other pre-training.",
     ]
     if aligned == {1}:
@@ -267,10 +183,10 @@ def _origin(encoder: AlignedEncoder) -> tuple[str, str, str, str]:
     return cell.task, cell.mode, cell.pair, cell.loss
 
 
-def _numbers(measured: Measured) -> tuple[float, ...]:
+def _numbers(measured: Measured) -> tuple[float | None, ...]:
     change = measured.change
     limits = (change.low, change.high, change.adjusted_low, change.adjusted_high)
-    return (measured.base, measured.accuracy, change.estimate, *limits)
+    return measured.base, measured.accuracy, measured.macro_f1_base, measured.macro_f1, change.estimate, *limits
 
 
 def group_data(title: str, found: list[list[AlignedEncoder]], encoder: str, testbed: bool) -> Table:

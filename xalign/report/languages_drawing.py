@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from xalign.report.languages import AlignedEncoder, Measured
+    from xalign.report.language_changes import AlignedEncoder, Measured
 
 MOST_COLUMNS = 7  # encoders in one figure: the losses of a pair
-GROUP_ROW, LANGUAGE_ROW, COLUMN, LABELS, FAMILIES, MARGIN = 0.15, 0.095, 1.25, 1.75, 1.05, 0.55  # inches
+GROUP_ROW, LANGUAGE_ROW, COLUMN, LABELS, BLOCKS, MARGIN, GAP = 0.15, 0.095, 1.25, 1.75, 0.85, 0.45, 0.95  # inches
 SMALL = 5.6  # points, of the names of languages
 BAND = 0.35  # opacity behind every other family
 
@@ -28,39 +28,43 @@ def draw_languages(encoders: Sequence[AlignedEncoder]) -> Figure:
     """Changes in points: groups with simultaneous intervals, languages with their own; filled where significant."""
     from matplotlib.figure import Figure
 
-    groups = _group_rows(encoders)
+    kinds = by_kind(encoders)
+    rows = [(kind, name) for kind, names in kinds.items() for name in names]
     families = by_family(encoders)
     codes = [code for members in families.values() for code in members]
-    heights = (GROUP_ROW * len(groups), LANGUAGE_ROW * len(codes))
-    width = LABELS + COLUMN * len(encoders) + FAMILIES
-    height = sum(heights) + 3 * MARGIN
+    heights = (GROUP_ROW * len(rows), LANGUAGE_ROW * len(codes))
+    width, height = LABELS + COLUMN * len(encoders) + BLOCKS, sum(heights) + 2 * MARGIN + GAP
     figure = Figure(figsize=(width, height))
-    grid = figure.subplots(
-        2, len(encoders), squeeze=False, sharex="row", sharey="row",
-        gridspec_kw={
-            "height_ratios": heights, "wspace": 0.08, "hspace": 2 * 2 * MARGIN / sum(heights), "left": LABELS / width,
-            "right": 1 - FAMILIES / width, "top": 1 - MARGIN / height, "bottom": MARGIN / height,
-        },
-    )  # fmt: skip
+    place = {"left": LABELS / width, "right": 1 - BLOCKS / width, "top": 1 - MARGIN / height, "bottom": MARGIN / height}
+    between = {"height_ratios": heights, "wspace": 0.08, "hspace": 2 * GAP / sum(heights)}
+    grid = figure.subplots(2, len(encoders), squeeze=False, sharex="row", sharey="row", gridspec_kw=place | between)
     colours = _colours(families)
-    for column, encoder in enumerate(encoders):
-        above, below = grid[0][column], grid[1][column]
-        above.set_title(encoder.name)
+    for encoder, above, below in zip(encoders, *grid, strict=True):
         own = {(group.kind, group.name): measured for group, measured in encoder.groups.items()}
-        found = [own.get(row) for row in groups]
-        _forest(above, found, [INK] * len(groups), size=3.4, simultaneous=True)
+        _forest(above, [own.get(row) for row in rows], [INK] * len(rows), size=3.4, simultaneous=True)
         _forest(below, [encoder.languages[c] for c in codes], [colours[c] for c in codes], size=2.2)
-        _bands(below, families)
-        for panel in (above, below):
+        for panel, blocks in ((above, kinds), (below, families)):
+            panel.set_title(encoder.name)
+            _bands(panel, blocks)
             panel.tick_params(axis="y", length=0)
             panel.grid(visible=False, axis="y")
-    _label_groups(grid[0][0], groups)
+        below.tick_params(axis="x", top=True, labeltop=True)  # the other end is far away
+    grid[0][0].set_yticks(range(len(rows)), [name for _, name in rows], fontsize=6.5)
     grid[1][0].set_yticks(range(len(codes)), [find(code).name for code in codes], fontsize=SMALL)
-    _label_families(grid[1][-1], families)
-    for panels in grid:
-        _limits(panels[0])
+    for panels, blocks in zip(grid, (kinds, families), strict=True):
+        _label_blocks(panels[-1], blocks)
+        low, high = panels[0].get_xlim()
+        panels[0].set_xlim(min(low, -1), max(high, 1))
         panels[len(encoders) // 2].set_xlabel("change in points")
     return figure
+
+
+def by_kind(encoders: Sequence[AlignedEncoder]) -> dict[str, list[str]]:
+    """Names of the groups of any encoder, by kind."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for group in (group for encoder in encoders for group in encoder.groups):
+        found[group.kind][group.name] = None
+    return {kind: list(names) for kind, names in found.items()}
 
 
 def by_family(encoders: Sequence[AlignedEncoder]) -> dict[str, list[str]]:
@@ -81,13 +85,6 @@ def _colours(families: dict[str, list[str]]) -> dict[str, str]:
     named = [family for family, members in families.items() if len(members) > 1][: len(SERIES_COLOURS) - 1]
     by_name = dict(zip(named, SERIES_COLOURS, strict=False))
     return {code: by_name.get(family, INK) for family, members in families.items() for code in members}
-
-
-def _group_rows(encoders: Sequence[AlignedEncoder]) -> list[tuple[str, str]]:
-    """(kind, name) of every group of any encoder, kinds together."""
-    rows = dict.fromkeys((group.kind, group.name) for encoder in encoders for group in encoder.groups)
-    kinds = list(dict.fromkeys(kind for kind, _ in rows))
-    return sorted(rows, key=lambda row: kinds.index(row[0]))
 
 
 def _forest(
@@ -111,29 +108,21 @@ def _forest(
     panel.set_ylim(len(rows) - 0.4, -0.6)
 
 
-def _bands(panel: Axes, families: dict[str, list[str]]) -> None:
+def _bands(panel: Axes, blocks: Mapping[str, Sequence[str]]) -> None:
+    """A grey ground behind every other block of rows."""
     start = 0
-    for number, members in enumerate(families.values()):
+    for number, members in enumerate(blocks.values()):
         if number % 2 == 0:
             panel.axhspan(start - 0.5, start + len(members) - 0.5, color=RULE, alpha=BAND, linewidth=0, zorder=0)
         start += len(members)
 
 
-def _label_groups(panel: Axes, rows: Sequence[tuple[str, str]]) -> None:
-    panel.set_yticks(range(len(rows)), [name for _, name in rows], fontsize=6.5)
-
-
-def _label_families(panel: Axes, families: dict[str, list[str]]) -> None:
+def _label_blocks(panel: Axes, blocks: Mapping[str, Sequence[str]]) -> None:
+    """The names of the blocks, each beside its first row."""
     start = 0
-    for family, members in families.items():
-        y = start + (len(members) - 1) / 2
+    for name, members in blocks.items():
         panel.annotate(
-            family, (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+            name, (1, start), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
             va="center", fontsize=SMALL + 0.4, color=MUTED, annotation_clip=False,
         )  # fmt: skip
         start += len(members)
-
-
-def _limits(panel: Axes) -> None:
-    low, high = panel.get_xlim()
-    panel.set_xlim(min(low, -1), max(high, 1))
