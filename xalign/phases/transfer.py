@@ -154,7 +154,7 @@ def _evaluate(
                 by_position = dict(zip(task.positions, found[:, row], strict=True))
                 _score(values, task, code, name, by_position, tested)
                 outcomes.setdefault(name, []).extend(_outcomes(code, name, by_position[task.position], tested))
-            if not config.quiet:
+            if not config.quiet and config.languages != ALL_LANGUAGES:
                 print("  ".join([code, *(f"{name} {values['accuracy'][code][name]:.3f}" for name in heads)]))
     probe = outcomes.pop(PROBE, None)
     write_text(run.directory / "outcomes.jsonl", "".join(line for lines in outcomes.values() for line in lines))
