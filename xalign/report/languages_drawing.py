@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 7  # encoders in one figure: the losses of a pair
 GROUP_ROW, LANGUAGE_ROW, COLUMN, LABELS, BLOCKS, MARGIN, GAP = 0.15, 0.095, 1.25, 1.75, 0.85, 0.45, 0.95  # inches
+FULL_WIDTH = 7.0  # inches, of the columns, where they are few
 SMALL = 5.6  # points, of the names of languages
 BAND = 0.35  # opacity behind every other family
 
@@ -27,13 +28,15 @@ BAND = 0.35  # opacity behind every other family
 def draw_languages(encoders: Sequence[AlignedEncoder]) -> Figure:
     """Changes in points: groups with simultaneous intervals, languages with their own; filled where significant."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     kinds = by_kind(encoders)
     rows = [(kind, name) for kind, names in kinds.items() for name in names]
     families = by_family(encoders)
     codes = [code for members in families.values() for code in members]
     heights = (GROUP_ROW * len(rows), LANGUAGE_ROW * len(codes))
-    width, height = LABELS + COLUMN * len(encoders) + BLOCKS, sum(heights) + 2 * MARGIN + GAP
+    column = min(max(COLUMN, FULL_WIDTH / len(encoders)), 2 * COLUMN)
+    width, height = LABELS + column * len(encoders) + BLOCKS, sum(heights) + 2 * MARGIN + GAP
     figure = Figure(figsize=(width, height))
     place = {"left": LABELS / width, "right": 1 - BLOCKS / width, "top": 1 - MARGIN / height, "bottom": MARGIN / height}
     between = {"height_ratios": heights, "wspace": 0.08, "hspace": 2 * GAP / sum(heights)}
@@ -55,6 +58,7 @@ def draw_languages(encoders: Sequence[AlignedEncoder]) -> Figure:
         _label_blocks(panels[-1], blocks)
         low, high = panels[0].get_xlim()
         panels[0].set_xlim(min(low, -1), max(high, 1))
+        panels[0].xaxis.set_major_locator(MaxNLocator(4, prune="both", steps=[1, 2, 5, 10]))
         panels[len(encoders) // 2].set_xlabel("change in points")
     return figure
 
