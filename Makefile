@@ -19,7 +19,7 @@ WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model
   $(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(foreach option,$(SLURM),--slurm $(option))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 table2 tableC table3 figure1 stages compare tables figures report test test-full lint bench ui clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 stages languages compare tables figures report test test-full lint bench ui clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,10 @@ figure1: $(INSTALLED) ## Figure 1: embedding distances by layer
 stages: $(INSTALLED) ## everything again at the encoders that alignment kept on its way
 	$(GRID) stages $(WITH)
 	$(REPORT) stages --runs "$(RUNS)"
+
+languages: $(INSTALLED) ## zero-shot classification in every language of the data, by script and family
+	$(GRID) languages $(WITH)
+	$(REPORT) languages --runs "$(RUNS)"
 
 compare: $(INSTALLED) ## every method that was tested below RUNS in one table, gain and cost
 	$(REPORT) compare --runs "$(RUNS)"

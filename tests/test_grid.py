@@ -81,6 +81,40 @@ def test_stages_add_every_encoder_that_alignment_kept(tmp_path: Path) -> None:
     assert kept.needs == "align/de-en/S1W0M0" and kept.options["model"].endswith("S1W0M0/encoder-step3000")
 
 
+def test_all_languages_need_linear_topic_heads_whatever_the_matrix_has(words: list[str], tmp_path: Path) -> None:
+    # The languages that the others are tested in do not narrow it.
+    grid = grid_of(tmp_path, words, "grid.tasks=pos", "grid.modes=full")
+    jobs = grid.jobs("languages")
+    names = [job.name for job in jobs]
+    encoders = ["base", "de-en/S1W0M0", "de-en/S0W0M1"]
+    assert names[2:] == [f"{what}/topic/linear/{e}" for what in ("finetune", "languages") for e in encoders]
+    last = jobs[-1]
+    assert last.phase == "transfer" and last.needs == "finetune/topic/linear/de-en/S0W0M1"
+    assert grid.configuration(last).languages == ("all",)
+    command = grid.command(last)
+    assert command[command.index("--languages") + 1] == "all" and "transfer.languages=deu,eng" not in command
+    assert not {"languages"} & {job.name.split("/")[0] for job in grid.jobs("all")}
+
+
+def test_all_languages_are_planned_made_once_and_reported(
+    words: list[str], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = copied(finished, tmp_path)
+    options = [*words, "--runs", str(runs)]
+    assert run(["grid", "plan", "languages", *options]) == 0
+    assert "3 × languages/topic/linear: about" in capsys.readouterr().out
+    assert run(["grid", "run", "languages", *options, "--tracking", "none"]) == 0
+    assert "3 of 8 runs to make" in capsys.readouterr().out
+    assert set(read_json(runs / "languages/topic/linear/base/result.json")["accuracy"]) == {"deu", "eng", "kaz"}
+    assert set(read_json(runs / "transfer/topic/linear/base/result.json")["accuracy"]) == {"deu", "eng"}
+    for target in ("languages", "table1"):
+        assert run(["grid", "status", target, *options]) == 0
+    assert [x for x in capsys.readouterr().out.splitlines() if x.endswith("complete")] == ["8 complete", "14 complete"]
+    assert run(["report", "languages", "--runs", str(runs), "--tracking", "none"]) == 0
+    assert "Change by group of languages" in capsys.readouterr().out
+    assert (runs / "report/languages.png").is_file()
+
+
 def test_all_analyses_and_stages_end_in_reports_and_a_page(tmp_path: Path, words: list[str]) -> None:
     runs = tmp_path / "runs"
     small = ["--set", "grid.losses=S1W0M0", "--set", "grid.tasks=topic"]

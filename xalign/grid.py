@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xalign.config import GridConfig, build, identity, parse_assignments, plain
+from xalign.config import ALL_LANGUAGES, GridConfig, build, identity, parse_assignments, plain
 from xalign.config.registry import PHASES
 from xalign.engine.launch import with_precision
 from xalign.errors import UsageError
@@ -25,6 +25,7 @@ from xalign.naming import (
     encoder_name,
     finetune_name,
     gradients_name,
+    languages_name,
     retrieve_name,
     transfer_name,
 )
@@ -44,9 +45,13 @@ TARGETS = {
     "table3": ("gradients",),
     "figure1": ("distances",),
     "stages": ("transfer", "retrieve", "distances"),
+    "languages": ("languages",),
     "all": ("transfer", "retrieve", "distances", "gradients"),
 }
-"""What each table or figure is made from: the phases whose runs, and those they read, it needs."""
+"""What each table or figure is made from: the phases whose runs, and those they read, it needs.
+
+*languages* are transfer runs in all languages of the data: a claim of its own, so not part of *all*.
+"""
 
 
 @dataclass(frozen=True)
@@ -110,15 +115,17 @@ class Grid:
         if target == "stages":
             encoders += [encoder for job in align for encoder in self._kept(job)]
         finetune = list(self._finetune_jobs(encoders))
+        heads = [self._finetune_job("topic", "linear", encoder) for encoder in encoders]
         made = {
             "align": align,
             "finetune": finetune,
             "transfer": [self._transfer_job(job) for job in finetune],
+            "languages": [self._languages_job(job) for job in heads],
             "retrieve": [self._analysis_job("retrieve", retrieve_name(e.name), e) for e in encoders],
             "distances": list(self._distances_jobs(encoders, finetune)),
             "gradients": list(self._gradients_jobs(encoders, finetune)),
         }
-        known = {job.name: job for jobs in made.values() for job in jobs}
+        known = {job.name: job for jobs in (heads, *made.values()) for job in jobs}
         wanted: dict[str, Job] = {}
 
         def add(job: Job) -> None:
@@ -154,13 +161,20 @@ class Grid:
     def _finetune_jobs(self, encoders: list[Encoder]) -> Iterator[Job]:
         for task in self.config.tasks:
             for mode in self.config.modes:
-                for encoder in encoders:
-                    options = {"task": task, "mode": mode, "model": encoder.model}
-                    yield Job(finetune_name(task, mode, encoder.name), "finetune", options, encoder.needs)
+                yield from (self._finetune_job(task, mode, encoder) for encoder in encoders)
+
+    def _finetune_job(self, task: str, mode: str, encoder: Encoder) -> Job:
+        options = {"task": task, "mode": mode, "model": encoder.model}
+        return Job(finetune_name(task, mode, encoder.name), "finetune", options, encoder.needs)
 
     def _transfer_job(self, job: Job) -> Job:
         name = transfer_name(job.options["task"], job.options["mode"], _encoder_of(job))
         return Job(name, "transfer", {"model": str(self.runs / job.name)}, job.name)
+
+    def _languages_job(self, job: Job) -> Job:
+        name = languages_name(job.options["task"], job.options["mode"], _encoder_of(job))
+        options = {"model": str(self.runs / job.name), "languages": ",".join(ALL_LANGUAGES)}
+        return Job(name, "transfer", options, job.name)
 
     def _distances_jobs(self, encoders: list[Encoder], finetune: list[Job]) -> Iterator[Job]:
         for encoder in encoders:
@@ -186,14 +200,16 @@ class Grid:
     def given(self, job: Job) -> dict[str, Any]:
         """All options of a job as the command line would give them."""
         given: dict[str, Any] = {**job.options, "data": self.data, "output": str(self.runs / job.name)}
-        return given | parse_assignments(job.phase, self._assignments_of(job.phase))
+        return given | parse_assignments(job.phase, self._assignments_of(job))
 
     def configuration(self, job: Job, **execution: Any) -> Any:
         """The built configuration of a job."""
         return build(PHASES[job.phase], self.preset, self.given(job) | execution)
 
-    def _assignments_of(self, phase: str) -> list[str]:
-        return [text for text in self.assignments if text.startswith(f"{phase}.")]
+    def _assignments_of(self, job: Job) -> list[str]:
+        """What ``--set`` says about a job's phase. A run in all languages is one, whatever others are tested in."""
+        found = [text for text in self.assignments if text.startswith(f"{job.phase}.")]
+        return [text for text in found if "languages" not in job.options or not text.startswith("transfer.languages=")]
 
     def command(self, job: Job, launch: Path | None = None) -> list[str]:
         """The command line that makes a job, alone or as a launch of its own."""
@@ -205,7 +221,7 @@ class Grid:
         words += ["--preset", self.preset, "--output", str(self.runs / job.name)]
         if self.data is not None:
             words += ["--data", self.data]
-        for text in self._assignments_of(job.phase):
+        for text in self._assignments_of(job):
             words += ["--set", text]
         return words
 

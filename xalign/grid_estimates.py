@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from xalign.config import (
+    ALL_LANGUAGES,
     AlignConfig,
     DistancesConfig,
     FinetuneConfig,
@@ -27,6 +28,7 @@ from xalign.grid import Grid, Job
 from xalign.hidden_states import hidden_state, resolve_layer
 from xalign.model_source import find_model
 from xalign.objective import active_losses
+from xalign.phases.inputs import open_data
 
 SHORT, LONG = 25, 40  # tokens of a sentence
 TRAINING = {"pos": 12_544, "topic": 701}  # sentences of UD EWT and SIB-200
@@ -89,7 +91,8 @@ class Estimates:
         if job.phase == "transfer":
             task, mode = parts[:2]
             tuned = grid.configuration(Job(f"finetune/{task}/{mode}", "finetune", {"task": task, "mode": mode}))
-            return self._transfer(config, task, len(tuned.seeds) if mode == "full" else 1)
+            encoders = len(tuned.seeds) if mode == "full" else 1
+            return self._transfer(config, task, self._languages(grid, config, task), encoders)
         if job.phase == "gradients":
             return self._gradients(config, parts[2])
         return self._flores(config)
@@ -120,8 +123,15 @@ class Estimates:
             return self._encoded(sentences, tokens, self.depth, trained=False)
         return self._encoded(len(config.seeds) * config.epochs * sentences, tokens, self.depth)
 
-    def _transfer(self, config: TransferConfig, task: str, encoders: int) -> float:
-        sentences = len(config.languages) * min(config.max_sentences or TESTS[task], TESTS[task])
+    @staticmethod
+    def _languages(grid: Grid, config: TransferConfig, task: str) -> int:
+        if config.languages != ALL_LANGUAGES:
+            return len(config.languages)
+        data = open_data(grid.data)
+        return len(data.topic_languages("test") if task == "topic" else data.treebank_languages("test"))
+
+    def _transfer(self, config: TransferConfig, task: str, languages: int, encoders: int) -> float:
+        sentences = languages * min(config.max_sentences or TESTS[task], TESTS[task])
         return self._encoded(encoders * sentences, SHORT if task == "pos" else LONG, self.depth, trained=False)
 
     def _flores(self, config: RetrieveConfig | DistancesConfig) -> float:

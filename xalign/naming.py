@@ -51,6 +51,11 @@ def transfer_name(task: str, mode: str, encoder: str) -> str:
     return f"transfer/{task}/{mode}/{encoder}"
 
 
+def languages_name(task: str, mode: str, encoder: str) -> str:
+    """Where the grid keeps the zero-shot evaluation of a fine-tuned encoder in all languages of the data."""
+    return f"languages/{task}/{mode}/{encoder}"
+
+
 def retrieve_name(encoder: str) -> str:
     """Where the grid keeps the retrieval scores of an encoder."""
     return f"retrieve/{encoder}"

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from xalign.__main__ import run
+from xalign.cli.display import show_result
 from xalign.config import preset_names
+from xalign.runs import RunResult
 
 COMMANDS = ["align", "finetune", "transfer", "pretrain", "grid plan", "grid run", "grid status", "report", "doctor"]
 COMMANDS += [
@@ -64,3 +66,10 @@ def test_a_dry_run_shows_the_resolved_options_and_writes_nothing(
     shown = capsys.readouterr().out
     assert "steps: 7" in shown and "layer: 12" in shown and "max_pairs: 80000" in shown
     assert not (tmp_path / "run").exists()
+
+
+def test_the_scores_of_many_languages_are_printed_as_mean_and_extremes(capsys: pytest.CaptureFixture[str]) -> None:
+    many = {f"l{number}": {"15": number / 1000, "33": number / 1000} for number in range(101)}
+    show_result(RunResult(Path("run"), {"seconds": 1.0, "accuracy": many, "macro_f1": {"deu": {"15": 0.5}}}))
+    shown = capsys.readouterr().out
+    assert "accuracy: mean 0.050 of 101, from l0 0.000 to l100 0.100" in shown and "macro_f1: deu 0.500" in shown

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from xalign.data.language_facts import SCRIPT_NAMES, facts
 from xalign.data.languages import DEFAULTS, all_languages, find, parse_list, parse_pair
 from xalign.errors import UsageError
+
+# Conneau et al. 2020, appendix A, without Breton, Western Frisian and Latin, which SIB-200 lacks, nor romanised text.
+XLM_R = """af am ar as az be bg bn bs ca cs cy da de el en eo es et eu fa fi fr ga gd gl gu ha he hi hr hu hy id is it
+ja jv ka kk km kn ko ku ky lo lt lv mg mk ml mn mr ms my ne nl no om or pa pl ps pt ro ru sa sd si sk sl so sq sr su sv
+sw ta te th tl tr ug uk ur uz vi xh yi zh_Hans zh_Hant"""
 
 
 @pytest.mark.parametrize("code", ["de", "deu", "deu_Latn", "DE", "de_latn", " deu "])
@@ -95,6 +103,32 @@ def test_a_pair_is_source_and_target() -> None:
 def test_a_bad_pair_is_a_usage_error(pair: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_pair(pair)
+
+
+def test_every_language_has_facts_that_agree_with_the_typology() -> None:
+    rows = files("xalign.data").joinpath("language_facts.tsv").read_text(encoding="utf-8").splitlines()
+    assert [row.split("\t")[0] for row in rows[1:]] == [language.flores for language in all_languages()]
+    assert {row.split("\t")[2] for row in rows[1:]} == {"yes", "no"}
+    assert all(facts(language).family for language in all_languages())
+    assert {language.script for language in all_languages()} == set(SCRIPT_NAMES)
+    typology = files("xalign.data").joinpath("typology.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert {code: facts(find(code)).family for code, *_ in map(str.split, typology)} == {
+        code: family for code, family, *_ in (row.split("\t") for row in typology)
+    }
+
+
+def test_languages_of_one_code_in_several_scripts_are_of_one_family() -> None:
+    families: dict[str, set[str]] = defaultdict(set)
+    for language in all_languages():
+        families[language.flores[:3]].add(facts(language).family)
+    assert all(len(found) == 1 for found in families.values())
+
+
+def test_xlm_r_has_seen_the_languages_of_its_own_list_and_no_dialects_of_them() -> None:
+    seen = {language for language in all_languages() if facts(language).in_xlmr}
+    assert seen == {find(code) for code in XLM_R.split()}
+    assert len(seen) == 91
+    assert not {find(code) for code in ("arz", "arb_Latn", "kas", "azb", "yue", "ibo", "yor", "zul", "nno")} & seen
 
 
 def test_the_table_has_exactly_the_codes_of_sib200(shared: Path) -> None:

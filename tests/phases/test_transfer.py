@@ -180,6 +180,38 @@ def test_languages_that_were_asked_for_must_exist(runs: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
+def test_all_languages_are_those_that_the_data_has_in_a_run_of_another_name(runs: Path, tmp_path: Path) -> None:
+    chosen = evaluate(runs, "finetune/topic/linear/base", tmp_path / "chosen")
+    every = evaluate(
+        runs, "finetune/topic/linear/base", tmp_path / "runs/languages/topic/linear/base", languages=("all",)
+    )
+    assert every.result["accuracy"] == chosen.result["accuracy"]
+    record = json.loads((every.directory / "run.json").read_text())
+    assert record["name"] == "languages/topic/linear/base" and record["config"]["languages"] == ["all"]
+    (found,) = collect_transfers(tmp_path, everywhere=True).complete
+    assert found.directory == every.directory
+    assert [other.directory for other in collect_transfers(tmp_path).complete] == [chosen.directory]
+
+
+def test_another_language_in_the_data_is_another_test_of_all_languages(runs: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(runs / "data", tmp_path / "data")
+    shutil.rmtree(data / "sib200/data/annotated/kaz_Cyrl")
+    options = {"output": tmp_path / "run", "languages": ("all",)}
+    fewer = evaluate(runs, "finetune/topic/linear/base", data=str(data), **options)
+    assert set(fewer.result["accuracy"]) == {"deu", "eng"}
+    with pytest.raises(UsageError, match="made from other data"):
+        evaluate(runs, "finetune/topic/linear/base", **options)
+
+
+def test_all_stands_alone_and_needs_some_language(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'all' stands alone"):
+        evaluate(runs, "finetune/topic/linear/base", tmp_path / "run", languages=("all", "deu"))
+    data = shutil.copytree(runs / "data", tmp_path / "data", ignore=shutil.ignore_patterns("sib200"))
+    with pytest.raises(UsageError, match="no topic test data in any language"):
+        evaluate(runs, "finetune/topic/linear/base", tmp_path / "run", languages=("all",), data=str(data))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_cap_takes_the_same_topic_sentences_in_all_languages(runs: Path, tmp_path: Path) -> None:
     found = evaluate(runs, "finetune/topic/linear/base", tmp_path / "run", max_sentences=5)
     ids = defaultdict(set)

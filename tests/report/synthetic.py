@@ -65,6 +65,7 @@ def write_transfer(
     probe: float | None = None,
     state: str = "complete",
     method: str | None = None,
+    everywhere: bool = False,
 ) -> Path:
     """Write an alignment, a fine-tuning and a transfer run, and return the directory of the last.
 
@@ -73,6 +74,7 @@ def write_transfer(
         total: words by language and sentence; by default one.
         state: 'complete', 'failed' or 'incomplete'.
         method: what was done beyond the paper's alignment.
+        everywhere: as a test in all languages of the data.
     """
     place = {"encoder": encoder, "pair": pair, "loss": loss, "task": task, "mode": mode}
     place |= {"align_seed": align_seed if pair else None, "align_step": align_step if pair else None}
@@ -91,11 +93,11 @@ def write_transfer(
     config = {**FINETUNE, "task": task, "mode": mode, "seeds": list(seeds), **(finetune or {})}
     inputs = {"weights": f"aligned-{model}" if pair else weights, "data": {}}
     key = write_run(runs / name, "finetune", name, config, place, upstream, testbed=testbed, inputs=inputs)
-    name = f"transfer/{task}/{mode}/{model}"
+    name = f"{'languages' if everywhere else 'transfer'}/{task}/{mode}/{model}"
     directory = runs / name
     inputs = {"weights": "head", "data": dict(data or {})}
     source = [{"path": str(runs / "finetune" / task / mode / model), "key": key}]
-    config = {"max_length": 256, "data": "gone"}
+    config = {"max_length": 256, "data": "gone"} | ({"languages": ["all"]} if everywhere else {})
     write_run(directory, "transfer", name, config, place, source, testbed=testbed, inputs=inputs)
     if state == "failed":
         (directory / "failed.json").write_text(json.dumps({"error": "loss is not finite", "step": 7}))

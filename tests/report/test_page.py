@@ -27,6 +27,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> AllReports:
     write_everything(root, pairs=("de-en", "kk-ko"), losses=FEW, testbed=True, **few)
     write_grid(root, pairs=("de-en",), tasks=("pos",), modes=("full",), sentences=6, testbed=True)
     write_realignment(root, "before", "dictionary", 0.5, 0.6, testbed=True, tested=False)
+    for encoder in ((), ("de-en", "S1W0M0")):
+        write_transfer(root, "topic", "linear", *encoder, testbed=True, everywhere=True)
     return write_all(root)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from xalign.report.factorial import CORNERS, EFFECTS, factorial_effects, relative_effects, signs
 from xalign.report.statistics import (
+    benjamini_hochberg,
     bootstrap_seeds,
     bootstrap_sentences,
     generator,
@@ -154,3 +155,11 @@ def test_effects_with_a_missing_corner_are_not_computable() -> None:
     assert relative["S1W0M0"] is None and relative["S1W1M1"] == 0 and "S0W0M1" not in relative
     del corners["S0W0M1"]
     assert set(relative_effects(corners).values()) == {None}
+
+
+def test_benjamini_and_hochberg_agree_with_scipy() -> None:
+    from scipy.stats import false_discovery_control
+
+    p_values = np.random.default_rng(4).random(30) ** 3
+    assert benjamini_hochberg(p_values) == pytest.approx(false_discovery_control(p_values, method="bh"))
+    assert len(benjamini_hochberg(np.array([]))) == 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xalign.config import Provenance
     from xalign.runs import RunResult
 
+MOST_NUMBERS = 40  # of one result that are printed one by one
 STATES = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
 
 
@@ -58,9 +59,18 @@ def show_result(outcome: RunResult) -> None:
     out.print(f"[bold green]{head}[/]  {outcome.directory}")
     for name, value in outcome.result.items():
         shown = {key: _mean(item) for key, item in value.items()} if isinstance(value, dict) else {}
-        numbers = [f"{key} {number:.3f}" for key, number in shown.items() if number is not None]
+        numbers = {key: number for key, number in shown.items() if number is not None}
         if numbers:
-            out.print(f"  {name}: " + ", ".join(numbers))
+            out.print(f"  {name}: {_few(numbers)}")
+
+
+def _few(numbers: dict[str, float]) -> str:
+    """Every number with its key; of more than can be read, the mean and the extremes."""
+    if len(numbers) <= MOST_NUMBERS:
+        return ", ".join(f"{key} {number:.3f}" for key, number in numbers.items())
+    low, high = (choose(numbers, key=numbers.__getitem__) for choose in (min, max))
+    mean = sum(numbers.values()) / len(numbers)
+    return f"mean {mean:.3f} of {len(numbers)}, from {low} {numbers[low]:.3f} to {high} {numbers[high]:.3f}"
 
 
 def _mean(value: Any) -> float | None:

@@ -36,7 +36,9 @@ Compile = Annotated[bool, typer.Option("--compile", help="Compile the encoder's 
 GradientCheckpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Keep no activations inside layers: less memory, more work.")
 ]
-Languages = Annotated[str | None, typer.Option(help="Comma-separated codes: de, deu or deu_Latn.")]
+Languages = Annotated[
+    str | None, typer.Option(help="Comma-separated codes: de, deu or deu_Latn; all: every language of the data.")
+]
 Transform = Annotated[str | None, typer.Option(help="none, centring or procrustes: a map without training.")]
 TransformText = Annotated[
     str | None, typer.Option(help="What it is fitted on: topics (SIB-200 train), flores (dev), parallel or mono.")

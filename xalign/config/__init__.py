@@ -6,6 +6,7 @@ from xalign.config.fields import Provenance, as_dict, identity, keyed, plain
 from xalign.config.joint import JointConfig
 from xalign.config.methods import LangalignConfig
 from xalign.config.phases import (
+    ALL_LANGUAGES,
     LOSSES,
     MODES,
     TASKS,
@@ -19,6 +20,7 @@ from xalign.config.presets import build, default_preset, parse_assignments, pres
 from xalign.config.realign import RealignConfig
 
 __all__ = [
+    "ALL_LANGUAGES",
     "LOSSES",
     "MODES",
     "TASKS",

@@ -12,6 +12,8 @@ from xalign.config.fields import option, resolve
 from xalign.config.transformations import TransformOptions
 
 LANGUAGES = ("deu", "eng", "kaz", "kor", "jpn", "hin", "zho", "spa", "rus", "lit", "kas", "fra", "bul", "heb")
+ALL_LANGUAGES = ("all",)
+"""In place of a list: every language that the data has for the task."""
 LOSSES = ("S0W0M1", "S0W1M0", "S0W1M1", "S1W0M0", "S1W0M1", "S1W1M0", "S1W1M1")
 TASKS = ("pos", "topic")
 MODES = ("full", "linear")
@@ -180,7 +182,9 @@ class FinetuneConfig(TrainingOptions):
 class TransferConfig(TransformOptions, RunOptions):
     """Phase III: zero-shot evaluation of a fine-tuned model in other languages."""
 
-    languages: tuple[str, ...] = option(LANGUAGES, "target languages", mark="inferred", source="tables 1 and 2")
+    languages: tuple[str, ...] = option(
+        LANGUAGES, "target languages; all: every one that the data has", mark="inferred", source="tables 1 and 2"
+    )
     batch_size: int = option(64, "sentences encoded together", low=1, kind="execution")
     max_length: int = option(
         256, "tokens a sentence, special tokens included", low=8, mark="paper", source="appendix B"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xalign.config import TransferConfig
+from xalign.config import ALL_LANGUAGES, TransferConfig
 from xalign.data.languages import Language, find
 from xalign.data.layout import DataDirectory
 from xalign.encoder import Encoder, load_encoder
@@ -25,7 +25,7 @@ from xalign.engine import launch
 from xalign.errors import UsageError
 from xalign.frozen_features import Encoding
 from xalign.metrics import compute
-from xalign.naming import encoder_name, runs_directory, transfer_name, with_method
+from xalign.naming import encoder_name, languages_name, runs_directory, transfer_name, with_method
 from xalign.pair_batches import Layout
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.phases.transfer_mapping import Fitted, Mapping, prepare_mapping
@@ -74,7 +74,9 @@ def transfer(config: TransferConfig) -> RunResult:
     lineage = model.record["lineage"]
     if mapping is not None:
         lineage = with_method(lineage, mapping.name)
-    name = transfer_name(lineage["task"], lineage["mode"], encoder_name(lineage))
+    # A name and place of its own: tables over the chosen languages and those over all are not of the same runs.
+    named = languages_name if config.languages == ALL_LANGUAGES else transfer_name
+    name = named(lineage["task"], lineage["mode"], encoder_name(lineage))
     with open_run(config, "transfer", name, lineage, inputs) as run:
         runs = runs_directory(run.directory, name)
         with following(run, runs=runs, tracking=config.tracking, log_checkpoints=config.log_checkpoints):
@@ -87,12 +89,16 @@ def transfer(config: TransferConfig) -> RunResult:
 def choose_languages(config: TransferConfig, data: DataDirectory, task: Task) -> tuple[list[Language], list[str]]:
     """The languages to test, and the codes of those left out.
 
-    The default list means: those of the paper's languages that the data has for this task. Any other list is meant
-    as it stands.
+    The default list means: those of the paper's languages that the data has for this task; ``all``: every language
+    that it has. Any other list is meant as it stands.
 
     Raises:
         UsageError: an unknown language, one named twice, or one without test data.
     """
+    if config.languages == ALL_LANGUAGES:
+        return _all_languages(data, task), []
+    if set(ALL_LANGUAGES) & set(config.languages):
+        raise UsageError(f"languages={','.join(config.languages)}: 'all' stands alone, in place of a list")
     wanted = [find(code) for code in config.languages]
     if len(set(wanted)) < len(wanted) or not wanted:
         raise UsageError(f"languages={','.join(config.languages) or 'none'}: name each language once, at least one")
@@ -104,6 +110,13 @@ def choose_languages(config: TransferConfig, data: DataDirectory, task: Task) ->
         have = " ".join(language.code for language in there) or "nothing"
         raise UsageError(f"{data.path}: no {task.name} test data for {names}; there is: {have}")
     return [language for language in wanted if language in there], [language.code for language in missing]
+
+
+def _all_languages(data: DataDirectory, task: Task) -> list[Language]:
+    there = task.languages(data)
+    if not there:
+        raise UsageError(f"{data.path}: no {task.name} test data in any language")
+    return there
 
 
 def _evaluate(
@@ -141,7 +154,7 @@ def _evaluate(
                 by_position = dict(zip(task.positions, found[:, row], strict=True))
                 _score(values, task, code, name, by_position, tested)
                 outcomes.setdefault(name, []).extend(_outcomes(code, name, by_position[task.position], tested))
-            if not config.quiet:
+            if not config.quiet and config.languages != ALL_LANGUAGES:
                 print("  ".join([code, *(f"{name} {values['accuracy'][code][name]:.3f}" for name in heads)]))
     probe = outcomes.pop(PROBE, None)
     write_text(run.directory / "outcomes.jsonl", "".join(line for lines in outcomes.values() for line in lines))

@@ -14,6 +14,7 @@ from xalign.report.compare import compare_methods
 from xalign.report.figure1 import figure1
 from xalign.report.gradients import gradients
 from xalign.report.langalign import langalign
+from xalign.report.languages import languages
 from xalign.report.predict import predict
 from xalign.report.realignment import realignment
 from xalign.report.records import collect_transfers
@@ -119,6 +120,13 @@ REPORTS: dict[str, Entry] = {
         "stages",
         "Stages of alignment",
         "How accuracy, distances and cosines move from the base over kept checkpoints to the final encoders.",
+    ),
+    "languages": Entry(
+        lambda runs, step: languages(runs, step=step),
+        ("transfer",),
+        "languages",
+        "All languages of the data",
+        "Which languages alignment helps and harms: each of them, by script, by family, by what XLM-R has seen.",
     ),
     "compare": Entry(
         lambda runs, step: compare_methods(runs),

@@ -20,6 +20,7 @@ from xalign.analysis.correlations import spearman
 from xalign.data.languages import parse_pair
 from xalign.methods.realignment_variants import DEFAULTS, methods_before, variant
 from xalign.naming import encoder_name
+from xalign.report.records import tested_everywhere
 from xalign.runs import find_runs, state_of
 from xalign.storage import read_json
 
@@ -67,7 +68,7 @@ def realignment_units(runs: Path) -> list[RealignmentUnit]:
     units: list[RealignmentUnit] = []
     for path, record in found:
         keys = [each["key"] for each in record["upstream"]]
-        if record["phase"] == "transfer" and keys and keys[0] in made:
+        if record["phase"] == "transfer" and not tested_everywhere(record) and keys and keys[0] in made:
             units += _units(*made[keys[0]], read_json(path / "result.json")["accuracy"])
     return units
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from xalign.config import ALL_LANGUAGES
 from xalign.errors import UsageError, XalignError
 from xalign.naming import BASE
 from xalign.report.lineage import Chain, read_chain, read_run
@@ -112,11 +113,12 @@ class Transfers:
     unfinished: list[UnfinishedTransfer] = field(default_factory=list)
 
 
-def collect_transfers(runs: Path, *, methods: bool = False) -> Transfers:
+def collect_transfers(runs: Path, *, methods: bool = False, everywhere: bool = False) -> Transfers:
     """Read every transfer run below `runs`.
 
     Args:
         methods: also those of methods beyond the paper's alignment, which have no place in its tables.
+        everywhere: those that tested all languages of the data, which have a report of their own, and no others.
 
     Raises:
         UsageError: `runs` is not a directory, or holds no transfer run.
@@ -128,15 +130,25 @@ def collect_transfers(runs: Path, *, methods: bool = False) -> Transfers:
     known_ids: KnownIds = {}
     for directory in find_runs(runs):
         run = read_run(directory)
-        if run["phase"] != "transfer" or (run["lineage"].get("method") and not methods):
+        if run["phase"] != "transfer" or tested_everywhere(run) != everywhere:
+            continue
+        if run["lineage"].get("method") and not methods:
             continue
         if state_of(directory) == "complete":
             transfers.complete.append(read_record(directory, run, known_ids))
         else:
             transfers.unfinished.append(read_unfinished(directory, run))
     if not transfers.complete and not transfers.unfinished:
-        raise UsageError(f"{runs}: no transfer run here; make some with 'xalign grid run table1 --runs {runs}'")
+        where, target = ("in all languages ", "languages") if everywhere else ("", "table1")
+        raise UsageError(
+            f"{runs}: no transfer run {where}here; make some with 'xalign grid run {target} --runs {runs}'"
+        )
     return transfers
+
+
+def tested_everywhere(run: Mapping[str, Any]) -> bool:
+    """Whether a transfer run was to test every language of the data, rather than chosen ones."""
+    return tuple(run["config"].get("languages", ())) == ALL_LANGUAGES
 
 
 def cell_of(run: dict[str, Any]) -> Cell:

@@ -119,6 +119,16 @@ def normal_p_values(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return p_values
 
 
+def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
+    """Benjamini and Hochberg's (1995) step-up adjusted p-values, in the order given: among those ≤ α, at most a share
+    of α is expected to be false, if the tests are independent or positively dependent."""
+    order = np.argsort(p_values, kind="stable")[::-1]
+    count = len(p_values)
+    adjusted = np.empty(count)
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(p_values[order] * count / np.arange(count, 0, -1)))
+    return adjusted
+
+
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's (1979) step-down adjusted p-values, in the order given: significant at α where the result is ≤ α."""
     order = np.argsort(p_values, kind="stable")
