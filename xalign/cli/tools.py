@@ -31,7 +31,7 @@ def data_testbed(
     """Write the testbed of constructed languages in the layouts of the real corpora."""
     from xalign.data.testbed import write_testbed
 
-    console().print(f"testbed written to {write_testbed(output, seed=seed)}")
+    console().print(f"testbed written to {write_testbed(output, seed=seed)}", markup=False)
 
 
 @mlflow_app.command("sync")
@@ -48,7 +48,8 @@ def mlflow_sync(
 
 @mlflow_app.command("ui")
 def mlflow_ui(
-    runs: o.Runs = Path("runs"), port: Annotated[int, typer.Option(help="Port on the loopback interface.")] = 5000
+    runs: o.Runs = Path("runs"),
+    port: Annotated[int, typer.Option(help="Port on the loopback interface.", min=1, max=65535)] = 5000,
 ) -> None:
     """Serve MLflow's page on 127.0.0.1."""
     import subprocess

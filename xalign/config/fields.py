@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import types
 import typing
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +22,7 @@ from xalign.errors import UsageError
 MARKS = ("paper", "inferred", "lineage", "chosen", "user", "measured")
 Kind = typing.Literal["identity", "execution", "place"]
 T = TypeVar("T")
+LARGEST = 2**63 - 1  # what seeds and counts of torch and numpy hold
 
 
 @dataclass(frozen=True)
@@ -112,17 +115,27 @@ def coerce(name: str, value: Any, annotation: Any) -> Any:
         if annotation is bool:
             return {"true": True, "false": False, "1": True, "0": False}[str(value).lower()]
         if annotation is int:
-            if isinstance(value, bool) or float(value) != int(float(value)):
+            number = value if isinstance(value, int) else int(value) if _is_integer(value) else float(value)
+            if isinstance(value, bool) or number != int(number) or not abs(number) <= LARGEST:
                 raise ValueError
-            return int(float(value))
+            return int(number)
         if annotation is float and not isinstance(value, bool):
             return float(value)
         if annotation is str and not isinstance(value, (dict, list)):
-            return str(value)
+            text = str(value)
+            if not any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+                return text
     except (ValueError, KeyError, TypeError, OverflowError):
         pass
-    kind = getattr(annotation, "__name__", str(annotation))
-    raise UsageError(f"{name}={value!r} is not a valid {kind}")
+    kind = {str: "text without control characters", int: "int of 64 bits"}.get(annotation)
+    raise UsageError(
+        f"{name}={reprlib.repr(value)} is not a valid {kind or getattr(annotation, '__name__', annotation)}"
+    )
+
+
+def _is_integer(value: Any) -> bool:
+    """Whether a text is an integer as such: through a float, a long one would lose its last digits."""
+    return isinstance(value, str) and value.strip().lstrip("+-").isdecimal()
 
 
 def resolve(config: Any) -> None:
