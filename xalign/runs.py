@@ -171,7 +171,7 @@ def open_run(
     if not main:
         yield Run(directory, record, resuming=config.resume, main=False)
         return
-    _make_writable(directory)
+    _make_writable(directory, config.data)
     with locked(directory / ".lock"):
         resuming = _claim(directory, record, resume=config.resume, overwrite=config.overwrite)
         remove_partials(directory)
@@ -187,7 +187,9 @@ def open_run(
             raise
 
 
-def _make_writable(directory: Path) -> None:
+def _make_writable(directory: Path, data: str | None) -> None:
+    if data is not None and directory.resolve().is_relative_to(Path(data).resolve()):
+        raise UsageError(f"{directory}: lies inside --data {data}, where nothing is written; choose another --output")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / ".lock").touch()

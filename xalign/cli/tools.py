@@ -26,7 +26,7 @@ def config_show(preset: Annotated[str, typer.Argument(help="paper, small, demo, 
 @data_app.command("testbed")
 def data_testbed(
     output: Annotated[Path, typer.Option(help="Directory to write; it must not exist.")],
-    seed: Annotated[int, typer.Option(help="Seed of the whole testbed.")] = 13,
+    seed: Annotated[int, typer.Option(help="Seed of the whole testbed.", min=0, max=2**63 - 1)] = 13,
 ) -> None:
     """Write the testbed of constructed languages in the layouts of the real corpora."""
     from xalign.data.testbed import write_testbed
@@ -56,8 +56,9 @@ def mlflow_ui(
 
     from xalign.tracking import ui_command
 
+    command = ui_command(runs, port=port)
     console().print(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
-    raise typer.Exit(subprocess.call(ui_command(runs, port=port)))
+    raise typer.Exit(subprocess.call(command))
 
 
 def doctor(

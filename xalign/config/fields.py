@@ -45,6 +45,7 @@ class Declaration:
     high: float | None
     by: Mapping[str, Any] | None
     late: bool = False
+    empty: bool = False
 
 
 def option(
@@ -59,6 +60,7 @@ def option(
     high: float | None = None,
     by: Mapping[str, Any] | None = None,
     late: bool = False,
+    empty: bool = False,
 ) -> Any:
     """Declare a field of a configuration.
 
@@ -73,11 +75,12 @@ def option(
         by: defaults that depend on the task, the mode or the pair, keyed as `pick` says. The field's own default is
             then ``None``.
         late: an identity option younger than runs that should stay valid: at its default it is left out of a run's key.
+        empty: a list that has entries by default may be given without any.
     """
     if mark not in MARKS:
         raise ValueError(f"unknown provenance mark {mark!r}")
     provenance = Provenance(mark, source)
-    declared = Declaration(help, provenance, kind, tuple(choices) if choices else None, low, high, by, late)
+    declared = Declaration(help, provenance, kind, tuple(choices) if choices else None, low, high, by, late, empty)
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"option": declared})
     return dataclasses.field(default=default, metadata={"option": declared})
@@ -163,6 +166,8 @@ def check(config: Any) -> None:
     """
     for field in dataclasses.fields(config):
         declared, value = declaration(field), getattr(config, field.name)
+        if value == () and field.default != () and not declared.empty:
+            raise UsageError(f"{field.name} is an empty list: name at least one")
         for item in value if isinstance(value, tuple) else (value,):
             if item is None:
                 continue

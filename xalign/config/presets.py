@@ -75,10 +75,13 @@ def _section(phase: str, values: Any, where: str) -> Section:
             if provenance.mark not in MARKS:
                 raise UsageError(f"{where}: {phase}.{key}: mark {provenance.mark!r} is none of {', '.join(MARKS)}")
             value = value["value"]
-        if isinstance(value, dict):
-            section[key] = {str(kind): coerce(key, item, hints[key]) for kind, item in value.items()}, provenance
-        else:
-            section[key] = None if value is None else coerce(key, value, hints[key]), provenance
+        try:
+            if isinstance(value, dict):
+                section[key] = {str(kind): coerce(key, item, hints[key]) for kind, item in value.items()}, provenance
+            else:
+                section[key] = None if value is None else coerce(key, value, hints[key]), provenance
+        except UsageError as error:
+            raise UsageError(f"{where}: {phase}: {error}") from None
     return section
 
 
@@ -135,7 +138,7 @@ def build(config: type[Config], preset: str, given: Mapping[str, Any]) -> Config
         declared = declaration(field)
         value = values.get(field.name)
         if isinstance(value, Mapping):
-            recipe = {"mode": "full"} | values
+            recipe = {"mode": "full"} | {key: each for key, each in values.items() if isinstance(each, str)}
             value = pick(value, **{key: recipe.get(key, "") for key in ("task", "mode", "pair")})
         if value is None and field.name not in values:
             if field.default is dataclasses.MISSING:
