@@ -118,11 +118,15 @@ def naming_damage(where: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing_directory(final: Path) -> Iterator[Path]:
-    """Yield an empty directory that takes the name `final`, fsynced, once the block ends without an error."""
+    """Yield an empty directory that takes the name `final`, fsynced, once the block ends; an error leaves nothing."""
     partial = final.with_name(f"{PARTIAL}{final.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     for path in sorted(partial.rglob("*")):
         if path.is_file():
             with path.open("rb") as stream:

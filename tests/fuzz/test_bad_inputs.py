@@ -262,15 +262,22 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, sound_data: Path, sound_model: Path) -> Place:
+    """A place that nothing has spoilt."""
+    sound = Place(tmp_path_factory.mktemp("sound"))
+    shutil.copytree(sound_data, sound.data)
+    shutil.copytree(sound_model, sound.model)
+    (sound.data / "muse").mkdir()
+    sound.dictionary.write_text("haus house\nhund dog\n")
+    write_transfer(sound.runs, "pos", "full")
+    return sound
+
+
 @pytest.fixture
-def place(tmp_path: Path, sound_data: Path, sound_model: Path) -> Place:
-    place = Place(tmp_path / "place")
-    shutil.copytree(sound_data, place.data)
-    shutil.copytree(sound_model, place.model)
-    (place.data / "muse").mkdir()
-    place.dictionary.write_text("haus house\nhund dog\n")
-    write_transfer(place.runs, "pos", "full")
-    return place
+def place(tmp_path: Path, sound: Place) -> Place:
+    shutil.copytree(sound.root, tmp_path / "place", copy_function=shutil.copyfile)
+    return Place(tmp_path / "place")
 
 
 def listing(place: Place) -> dict[Path, bytes]:

@@ -48,7 +48,7 @@ READERS: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
     "origins": (b"URL\tdomain\nhttp://a\tnews\nhttp://b\tbooks\n", load_metadata),
     "dictionary": (b"haus house\nhund\tdog\tx\n", load_dictionary),
     "links": (b"0-0 1-2\n\n4-0\n", lambda path: read_links(path, LINKED)),
-    "preset": (b"align: {steps: 3, max_pairs: {en-kk: 5}}\nfinetune:\n  seeds: [1]\n", lambda path: read_preset(str(path))),
+    "preset": (b"align: {steps: 3, max_pairs: {en-kk: 5}}\nfinetune:\n  seeds: [1]\n", lambda p: read_preset(str(p))),
 }  # fmt: skip
 
 

@@ -172,7 +172,9 @@ def check(config: Any) -> None:
             if item is None:
                 continue
             if declared.choices is not None and item not in declared.choices:
-                raise UsageError(f"{field.name}={item} is unknown: choose from {', '.join(map(str, declared.choices))}")
+                raise UsageError(
+                    f"{field.name}={str(item)[:100]} is unknown: choose from {', '.join(map(str, declared.choices))}"
+                )
             if isinstance(item, (int, float)) and not isinstance(item, bool):
                 below = declared.low is not None and not item >= declared.low
                 above = declared.high is not None and not item <= declared.high
