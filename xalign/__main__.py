@@ -1,13 +1,19 @@
 """Entry point: runs the command line and turns every refusal into one line and an exit code.
 
 0 = done, 2 = usage error (nothing was written), 1 = failure. Under a launcher every process fails alike, and only the
-first one speaks.
+first one speaks. What nobody foresaw is one line too; with `TRACEBACK` set in the environment it keeps its traceback.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import traceback
+import unicodedata
+
+TRACEBACK = "XALIGN_TRACEBACK"
+LONGEST_MESSAGE = 4000  # characters
 
 
 def main() -> None:
@@ -17,6 +23,9 @@ def main() -> None:
     speaks = os.environ.get("RANK", "0") == "0"
     if not speaks:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode shows a stand-in for what it lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:], speaks=speaks))
 
 
@@ -33,6 +42,8 @@ def run(arguments: list[str], *, speaks: bool = True) -> int:
     from xalign.errors import LostProcessError, XalignError
 
     command = typer.main.get_command(app)
+    if garbled := next((word for word in arguments if not _is_text(word)), None):
+        return _refuse(f"{garbled!r} is not UTF-8 text; rename the file, or set a UTF-8 locale", 2, speaks)
     try:
         code = command.main(args=arguments, prog_name="xalign", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -50,12 +61,35 @@ def run(arguments: list[str], *, speaks: bool = True) -> int:
             return _refuse(error.format_message() or "see --help", int(error.exit_code), speaks)
         if hasattr(error, "exit_code"):
             return int(error.exit_code)
-        raise
+        if os.environ.get(TRACEBACK):
+            raise
+        return _refuse(_unforeseen(error), 1, True)  # a process of a launch may be the only one that met it
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word of the command line can be written to a file: no NUL, and no byte that did not decode."""
+    return not any(character == "\0" or unicodedata.category(character) == "Cs" for character in word)
+
+
+def _unforeseen(error: Exception) -> str:
+    """One line about an error that no part of the program foresaw: what, where, and how to see all of it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = next((frame for frame in reversed(frames) if f"{os.sep}xalign{os.sep}" in frame.filename), None)
+    place = f" at {own.filename.rpartition(f'{os.sep}xalign{os.sep}')[2]}:{own.lineno}" if own else ""
+    return (
+        f"unforeseen {type(error).__name__}{place}: {str(error)[:500]}; this is a fault of xalign: "
+        f"repeat the command with {TRACEBACK}=1 and report what it prints"
+    )
 
 
 def _refuse(message: str, code: int, speaks: bool) -> int:
     if speaks:
-        print(f"xalign: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        line = " ".join(message.split())
+        if len(line) > LONGEST_MESSAGE:
+            line = f"{line[: LONGEST_MESSAGE // 2]} … {line[-LONGEST_MESSAGE // 2 :]}"
+        # What a file or an option says must not steer the terminal.
+        line = "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs") else c for c in line)
+        print(f"xalign: {line}", file=sys.stderr, flush=True)
     return code
 
 

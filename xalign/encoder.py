@@ -122,7 +122,7 @@ def load_encoder(source: ModelSource, *, dropout: float | None = None) -> Encode
     overrides: dict[str, Any] = {"dtype": torch.float32}
     try:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:  # it raises a dozen types for one broken file
         raise UsageError(
             f"{directory}/config.json: not a model that transformers knows ({_first_line(error)})"
         ) from None
@@ -148,7 +148,7 @@ def load_encoder(source: ModelSource, *, dropout: float | None = None) -> Encode
             )
     except ValueError:
         raise UsageError(f"{directory}: {config.model_type} has no masked-LM form; xalign aligns encoders") from None
-    except Exception as error:  # safetensors and transformers raise a dozen types for one broken file
+    except Exception as error:  # as above
         raise XalignError(f"{directory}: its weights cannot be loaded ({_first_line(error)}); copy it again") from None
     if absent:
         raise XalignError(f"{directory}: its weights lack {absent[0]} and {len(absent) - 1} more; copy it again")

@@ -30,7 +30,7 @@ from xalign.naming import (
     transfer_name,
 )
 from xalign.runs import ARCHIVE, state_of
-from xalign.storage import read_json
+from xalign.storage import naming_damage, read_record
 
 TARGETS = {
     "align": ("align",),
@@ -234,11 +234,12 @@ class Grid:
         state = state_of(directory)
         if state == "missing":
             return state
-        record = read_json(directory / "run.json")
-        for upstream in record["upstream"]:
-            source = Path(upstream["path"]) / "run.json"
-            if source.is_file() and read_json(source)["key"] != upstream["key"]:
-                return "stale"
+        record = read_record(directory / "run.json", config=dict, upstream=list)
+        with naming_damage(directory / "run.json"):
+            for upstream in record["upstream"]:
+                source = Path(upstream["path"]) / "run.json"
+                if source.is_file() and read_record(source).get("key") != upstream["key"]:
+                    return "stale"
         config = self.configuration(job)
         resolved = with_precision(config) if hasattr(config, "precision") else config
         wanted = plain(identity(resolved))
@@ -263,7 +264,7 @@ class Grid:
         states = [self.state(job) for job in jobs]
         lines = []
         for job, state in zip(jobs, states, strict=True):
-            why = f"  {read_json(self.runs / job.name / 'failed.json')['error']}" if state == "failed" else ""
+            why = f"  {read_record(self.runs / job.name / 'failed.json').get('error')}" if state == "failed" else ""
             lines.append(f"{state:<10} {job.name}{why}")
         counts = {state: states.count(state) for state in sorted(set(states))}
         return [*lines, ", ".join(f"{count} {state}" for state, count in counts.items())]

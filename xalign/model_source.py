@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 from urllib.request import getproxies
 
 from xalign.errors import UsageError, XalignError
-from xalign.storage import digest_file, digest_json, read_json
+from xalign.storage import digest_file, digest_json, read_record
 
 EMBEDDED = "mini"
 CONNECT_SECONDS = 3.0
@@ -96,7 +96,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def _from_run(run: Path, encoder: str = "encoder") -> ModelSource:
-    record = read_json(run / "run.json")
+    record = read_record(run / "run.json", phase=str, key=str, lineage=dict)
     directory = run / encoder
     if record["phase"] == "finetune" or ((run / "head").is_dir() and not directory.is_dir()):
         raise UsageError(f"{run}: a fine-tuned model; give it to 'xalign transfer', or name the encoder it came from")
@@ -105,9 +105,11 @@ def _from_run(run: Path, encoder: str = "encoder") -> ModelSource:
     if not (directory / "config.json").is_file():
         raise XalignError(f"{directory}: no encoder there; run 'xalign {record['phase']}' again with --overwrite")
     lineage = dict(record["lineage"])
-    if encoder.startswith("encoder-step"):
-        lineage |= {"align_step": int(encoder.removeprefix("encoder-step")), "partial": True}
-    return ModelSource(lineage["encoder"], directory, lineage, {"path": str(run), "key": record["key"]})
+    if (step := encoder.removeprefix("encoder-step")).isdecimal():
+        lineage |= {"align_step": int(step), "partial": True}
+    return ModelSource(
+        str(lineage.get("encoder", run.name)), directory, lineage, {"path": str(run), "key": record["key"]}
+    )
 
 
 def hub_reachable() -> bool:

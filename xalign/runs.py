@@ -20,7 +20,16 @@ from xalign.config import as_dict, keyed
 from xalign.errors import UsageError, XalignError
 from xalign.full_disk import naming_full_disk
 from xalign.provenance import circumstances
-from xalign.storage import PARTIAL, digest_json, locked, read_json, remove_partials, write_json, write_text
+from xalign.storage import (
+    PARTIAL,
+    digest_json,
+    locked,
+    read_json,
+    read_record,
+    remove_partials,
+    write_json,
+    write_text,
+)
 
 ARTIFACTS = "mlartifacts"  # where MLflow keeps its copies, beside the runs
 ARCHIVE = "archive.json"  # marks a directory of records whose models were left behind
@@ -64,12 +73,18 @@ class Run:
 
     def __init__(self, directory: Path, record: dict[str, Any], *, resuming: bool, main: bool) -> None:
         self.directory, self.record, self.resuming, self.main = directory, record, resuming, main
-        self.resumed_from: list[int] = list(read_json(self._resumes)) if main and self._resumes.is_file() else []
+        self.resumed_from: list[int] = self._earlier_resumes() if main else []
         self.started = time.monotonic()
 
     @property
     def _resumes(self) -> Path:
         return self.directory / "resumed.json"
+
+    def _earlier_resumes(self) -> list[int]:
+        steps = read_json(self._resumes) if self._resumes.is_file() else []
+        if not isinstance(steps, list) or not all(isinstance(step, int) for step in steps):
+            raise XalignError(f"{self._resumes}: not a list of steps; delete it, then --resume")
+        return steps
 
     @property
     def metrics(self) -> Path:
@@ -91,10 +106,17 @@ class Run:
         """Cut ``metrics.jsonl`` back to `step`, and remember that the run went on from there."""
         if not self.main:
             return
-        kept = [line for line in _lines(self.metrics) if json.loads(line)["step"] <= step]
+        kept = [line for number, line in enumerate(_lines(self.metrics), 1) if self._step(line, number) <= step]
         write_text(self.metrics, "".join(kept))
         self.resumed_from.append(step)
         write_json(self._resumes, self.resumed_from)
+
+    def _step(self, line: str, number: int) -> float:
+        try:
+            return float(json.loads(line)["step"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            where = f"{self.metrics}:{number}"
+            raise XalignError(f"{where}: not a JSON record with a step; delete the line, or use --overwrite") from None
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file of the run."""
@@ -124,16 +146,17 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     # A line without its newline was being written when the process died.
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    return [f"{line}\n" for line in lines]
 
 
 def completed(directory: Path, key: str) -> RunResult | None:
     """The result of a complete run with this key, or None."""
     if not (directory / "result.json").is_file() or not (directory / "run.json").is_file():
         return None
-    if read_json(directory / "run.json")["key"] != key:
+    if read_record(directory / "run.json").get("key") != key:
         return None
-    return RunResult(directory, read_json(directory / "result.json"), reused=True)
+    return RunResult(directory, read_record(directory / "result.json"), reused=True)
 
 
 @contextmanager
@@ -162,7 +185,7 @@ def open_run(
     if not main:
         yield Run(directory, record, resuming=config.resume, main=False)
         return
-    _make_writable(directory)
+    _make_writable(directory, config.data)
     with locked(directory / ".lock"):
         resuming = _claim(directory, record, resume=config.resume, overwrite=config.overwrite)
         remove_partials(directory)
@@ -179,7 +202,9 @@ def open_run(
             raise
 
 
-def _make_writable(directory: Path) -> None:
+def _make_writable(directory: Path, data: str | None) -> None:
+    if data is not None and directory.resolve().is_relative_to(Path(data).resolve()):
+        raise UsageError(f"{directory}: lies inside --data {data}, where nothing is written; choose another --output")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / ".lock").touch()
@@ -194,7 +219,7 @@ def _claim(directory: Path, record: dict[str, Any], *, resume: bool, overwrite: 
         return False
     if not (directory / "run.json").is_file():
         raise UsageError(f"{directory}: holds files but no run; choose an empty or new directory as --output")
-    there = read_json(directory / "run.json")
+    there = read_record(directory / "run.json", phase=str, key=str, config=dict, inputs=dict)
     if overwrite:
         for path in present:
             if path.is_dir() and not path.is_symlink():
@@ -219,9 +244,11 @@ def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
     for name, value in here["config"].items():
         if name not in ("output", "model", "data", "resume", "overwrite") and there["config"].get(name) != value:
             return f"{name} is {there['config'].get(name)} there, {value} here"
-    if there["inputs"]["weights"] != here["inputs"]["weights"]:
+    if there["inputs"].get("weights") != here["inputs"]["weights"]:
         return "made from another model"
-    return "made from other data" if there["inputs"]["data"] != here["inputs"]["data"] else "made by another version"
+    return (
+        "made from other data" if there["inputs"].get("data") != here["inputs"]["data"] else "made by another version"
+    )
 
 
 def state_of(directory: Path) -> str:
@@ -255,5 +282,4 @@ def require_complete(directory: Path) -> dict[str, Any]:
         raise UsageError(f"{directory}: not a run directory (no run.json)")
     if state_of(directory) != "complete":
         raise XalignError(f"{directory}: this run is {state_of(directory)}; finish it with --resume")
-    record: dict[str, Any] = read_json(directory / "run.json")
-    return record
+    return read_record(directory / "run.json", phase=str, key=str, config=dict, lineage=dict)

@@ -76,20 +76,55 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        XalignError: the file is missing or is not JSON, with its position.
+        XalignError: the file cannot be read or is not JSON, with its position.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise XalignError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise XalignError(f"{path}: cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise XalignError(f"{path}:1: not valid JSON (nested too deeply); delete it or restore it") from None
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, or a number of thousands of digits
         line = getattr(error, "lineno", 1)
         raise XalignError(f"{path}:{line}: not valid JSON ({error}); delete it or restore it") from None
 
 
+def read_record(path: Path, /, **fields: type | tuple[type, ...]) -> dict[str, Any]:
+    """Read a JSON object and hold some of its fields against the types that they must have.
+
+    Raises:
+        XalignError: the file is missing, is no JSON object, or lacks a field of that type.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise XalignError(f"{path}: not a record (no JSON object); restore it, or make it again with --overwrite")
+    wrong = [name for name, kind in fields.items() if not isinstance(record.get(name), kind)]
+    if wrong:
+        raise XalignError(f"{path}: lacks {', '.join(wrong)}; restore it, or make it again with --overwrite")
+    return record
+
+
+@contextmanager
+def naming_damage(where: Path) -> Iterator[None]:
+    """Turn what records of an unforeseen shape raise into one line that names them. For blocks that only read.
+
+    Raises:
+        XalignError: the block met a field that is absent or of another kind than xalign writes.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        what = f"{type(error).__name__}: {error}"[:200]
+        raise XalignError(
+            f"{where}: damaged records ({what}); restore them, or make them again with --overwrite"
+        ) from error
+
+
 @contextmanager
 def replacing_directory(final: Path) -> Iterator[Path]:
-    """Yield an empty directory that takes the name `final`, fsynced, once the block ends without an error."""
+    """Yield an empty directory that takes the name `final`, fsynced, once the block ends; an error leaves nothing."""
     partial = final.with_name(f"{PARTIAL}{final.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:

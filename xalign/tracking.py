@@ -258,7 +258,13 @@ def sync(runs: Path, *, store: str | None = None, log_checkpoints: str = "none",
 
 
 def ui_command(runs: Path, *, store: str | None = None, port: int = 5000) -> list[str]:
-    """The command that serves MLflow's pages about `runs`, to this machine alone."""
+    """The command that serves MLflow's pages about `runs`, to this machine alone.
+
+    Raises:
+        UsageError: there is no such directory.
+    """
+    if not runs.is_dir():
+        raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
     server = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", store or default_store(runs), "--default-artifact-root", artifact_location(runs)]
     return [sys.executable, "-m", "mlflow", *server, *stores, "--no-serve-artifacts"]

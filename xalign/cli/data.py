@@ -192,12 +192,12 @@ def data_check(
 @data_app.command("testbed")
 def data_testbed(
     output: Annotated[Path, typer.Option(help="Directory to write; it must not exist.")],
-    seed: Annotated[int, typer.Option(help="Seed of the whole testbed.")] = 13,
+    seed: Annotated[int, typer.Option(help="Seed of the whole testbed.", min=0, max=2**63 - 1)] = 13,
 ) -> None:
     """Write the testbed of constructed languages in the layouts of the real corpora."""
     from xalign.data.testbed import write_testbed
 
-    console().print(f"testbed written to {write_testbed(output, seed=seed)}")
+    console().print(f"testbed written to {write_testbed(output, seed=seed)}", markup=False)
 
 
 def some(names: list[str], most: int = 12) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -40,7 +41,7 @@ def show_preset(rows: Iterable[tuple[str, str, Any, Provenance]]) -> None:
         table.add_column(column, overflow="fold")
     for phase, name, value, provenance in rows:
         shown = "by the encoder" if value is None and name == "dropout" else _plain(value)
-        table.add_row(phase, name, shown, provenance.mark, provenance.source)
+        table.add_row(*map(Text, (phase, name, shown, provenance.mark, provenance.source)))
     console().print(table, markup=False)
 
 
@@ -56,12 +57,12 @@ def show_result(outcome: RunResult) -> None:
     """Where a run is, and its main numbers."""
     out = console()
     head = "already complete" if outcome.reused else f"done in {outcome.result['seconds']:.0f} s"
-    out.print(f"[bold green]{head}[/]  {outcome.directory}")
+    out.print(f"[bold green]{head}[/]  {escape(str(outcome.directory))}")
     for name, value in outcome.result.items():
         shown = {key: _mean(item) for key, item in value.items()} if isinstance(value, dict) else {}
         numbers = {key: number for key, number in shown.items() if number is not None}
         if numbers:
-            out.print(f"  {name}: {_few(numbers)}")
+            out.print(f"  {name}: {_few(numbers)}", markup=False)
 
 
 def _few(numbers: dict[str, float]) -> str:
@@ -101,5 +102,5 @@ def show_findings(findings: Iterable[Any]) -> None:
     for column in ("", "topic", "found", "what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        table.add_row(STATES[finding.state], finding.topic, finding.text, finding.advice)
+        table.add_row(STATES[finding.state], *map(Text, (finding.topic, finding.text, finding.advice)))
     console().print(table)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from xalign.cli import options as o
 from xalign.cli.display import console
@@ -42,7 +43,7 @@ Keep = Annotated[str, typer.Option(help="What stays of fine-tuned models after t
 def _grid(model: str, data: Path | None, preset: str | None, assignments: list[str] | None, runs: Path) -> Any:
     from xalign.grid import Grid
 
-    chosen = preset or default_preset(model, data)
+    chosen = preset if preset is not None else default_preset(model, data)
     return Grid.build(runs, preset=chosen, model=model, data=str(data) if data else None, assignments=assignments or [])
 
 
@@ -204,6 +205,6 @@ def show_reports(reports: AllReports) -> None:
     for name, why in reports.missing.items():
         console().print(f"[yellow]missing[/]  {name}: ", end="")
         console().print(why, markup=False)
-    console().print(f"[bold]{reports.page}[/]")
+    console().print(f"[bold]{escape(str(reports.page))}[/]")
     if reports.refused:
         raise XalignError("; ".join(f"{name}: {why}" for name, why in reports.refused.items()))

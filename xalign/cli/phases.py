@@ -22,7 +22,7 @@ from xalign.config import (
 
 def prepare(phase: type, name: str, preset: str | None, assignments: list[str] | None, given: dict[str, Any]) -> Any:
     """Build a phase's configuration from what the command line gave."""
-    chosen = preset or default_preset(given.get("model"), given.get("data"))
+    chosen = preset if preset is not None else default_preset(given.get("model"), given.get("data"))
     plain = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     return build(phase, chosen, plain | parse_assignments(name, assignments or []))
 

@@ -36,15 +36,17 @@ def mlflow_sync(
 
 @mlflow_app.command("ui")
 def mlflow_ui(
-    runs: o.Runs = Path("runs"), port: Annotated[int, typer.Option(help="Port on the loopback interface.")] = 5000
+    runs: o.Runs = Path("runs"),
+    port: Annotated[int, typer.Option(help="Port on the loopback interface.", min=1, max=65535)] = 5000,
 ) -> None:
     """Serve MLflow's page on 127.0.0.1."""
     import subprocess
 
     from xalign.tracking import ui_command
 
+    command = ui_command(runs, port=port)
     console().print(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
-    raise typer.Exit(subprocess.call(ui_command(runs, port=port)))
+    raise typer.Exit(subprocess.call(command))
 
 
 def doctor(

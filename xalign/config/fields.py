@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import types
 import typing
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +22,7 @@ from xalign.errors import UsageError
 MARKS = ("paper", "inferred", "lineage", "chosen", "user", "measured")
 Kind = typing.Literal["identity", "execution", "place"]
 T = TypeVar("T")
+LARGEST = 2**63 - 1  # what seeds and counts of torch and numpy hold
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Declaration:
     high: float | None
     by: Mapping[str, Any] | None
     late: bool = False
+    empty: bool = False
 
 
 def option(
@@ -56,6 +60,7 @@ def option(
     high: float | None = None,
     by: Mapping[str, Any] | None = None,
     late: bool = False,
+    empty: bool = False,
 ) -> Any:
     """Declare a field of a configuration.
 
@@ -70,11 +75,12 @@ def option(
         by: defaults that depend on the task, the mode or the pair, keyed as `pick` says. The field's own default is
             then ``None``.
         late: an identity option younger than runs that should stay valid: at its default it is left out of a run's key.
+        empty: a list that has entries by default may be given without any.
     """
     if mark not in MARKS:
         raise ValueError(f"unknown provenance mark {mark!r}")
     provenance = Provenance(mark, source)
-    declared = Declaration(help, provenance, kind, tuple(choices) if choices else None, low, high, by, late)
+    declared = Declaration(help, provenance, kind, tuple(choices) if choices else None, low, high, by, late, empty)
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"option": declared})
     return dataclasses.field(default=default, metadata={"option": declared})
@@ -112,17 +118,27 @@ def coerce(name: str, value: Any, annotation: Any) -> Any:
         if annotation is bool:
             return {"true": True, "false": False, "1": True, "0": False}[str(value).lower()]
         if annotation is int:
-            if isinstance(value, bool) or float(value) != int(float(value)):
+            number = value if isinstance(value, int) else int(value) if _is_integer(value) else float(value)
+            if isinstance(value, bool) or number != int(number) or not abs(number) <= LARGEST:
                 raise ValueError
-            return int(float(value))
+            return int(number)
         if annotation is float and not isinstance(value, bool):
             return float(value)
         if annotation is str and not isinstance(value, (dict, list)):
-            return str(value)
+            text = str(value)
+            if not any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+                return text
     except (ValueError, KeyError, TypeError, OverflowError):
         pass
-    kind = getattr(annotation, "__name__", str(annotation))
-    raise UsageError(f"{name}={value!r} is not a valid {kind}")
+    kind = {str: "text without control characters", int: "int of 64 bits"}.get(annotation)
+    raise UsageError(
+        f"{name}={reprlib.repr(value)} is not a valid {kind or getattr(annotation, '__name__', annotation)}"
+    )
+
+
+def _is_integer(value: Any) -> bool:
+    """Whether a text is an integer as such: through a float, a long one would lose its last digits."""
+    return isinstance(value, str) and value.strip().lstrip("+-").isdecimal()
 
 
 def resolve(config: Any) -> None:
@@ -150,11 +166,15 @@ def check(config: Any) -> None:
     """
     for field in dataclasses.fields(config):
         declared, value = declaration(field), getattr(config, field.name)
+        if value == () and field.default != () and not declared.empty:
+            raise UsageError(f"{field.name} is an empty list: name at least one")
         for item in value if isinstance(value, tuple) else (value,):
             if item is None:
                 continue
             if declared.choices is not None and item not in declared.choices:
-                raise UsageError(f"{field.name}={item} is unknown: choose from {', '.join(map(str, declared.choices))}")
+                raise UsageError(
+                    f"{field.name}={str(item)[:100]} is unknown: choose from {', '.join(map(str, declared.choices))}"
+                )
             if isinstance(item, (int, float)) and not isinstance(item, bool):
                 below = declared.low is not None and not item >= declared.low
                 above = declared.high is not None and not item <= declared.high

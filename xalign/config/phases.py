@@ -76,7 +76,9 @@ class AlignConfig(TrainingOptions):
         "S1W0M1", "sentence, word and masked-LM loss: on or off", choices=LOSSES, mark="paper", source="§4.2"
     )
     steps: int = option(6000, "optimizer steps", low=1, mark="paper", source="appendix B")
-    keep_steps: tuple[int, ...] = option((3000,), "encoders kept on the way", low=1, mark="paper", source="§4.2")
+    keep_steps: tuple[int, ...] = option(
+        (3000,), "encoders kept on the way", low=1, mark="paper", source="§4.2", empty=True
+    )
     batch_size: int = option(32, "pairs a step, over all processes", low=2, source="6,000 × 32 / 100,000 = 1.9 passes")
     learning_rate: float = option(2e-5, "peak rate", low=0, mark="lineage", source="TransliCo, PPA")
     weight_decay: float = option(0.0, "AdamW's decay", low=0)

@@ -15,14 +15,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from xalign.config.fields import MARKS, Provenance, coerce, declaration, pick
 from xalign.config.registry import PHASES
+from xalign.config.yaml_files import read_yaml
 from xalign.errors import UsageError
 
 Config = TypeVar("Config")
 Section = dict[str, tuple[Any, Provenance | None]]
+LONGEST_NAME = 100  # characters that are held against known names: the comparison takes their square
 
 
 def preset_names() -> list[str]:
@@ -38,46 +38,55 @@ def read_preset(name: str) -> dict[str, Section]:
         UsageError: no such preset, not YAML, an unknown section or an unknown key (with the nearest known one).
     """
     if name in preset_names():
-        text, where = (resources.files("xalign") / "presets" / f"{name}.yaml").read_text(encoding="utf-8"), name
-    elif Path(name).is_file():
-        text, where = Path(name).read_text(encoding="utf-8"), name
+        path = Path(str(resources.files("xalign") / "presets" / f"{name}.yaml"))
+    elif _is_file(name):
+        path = Path(name)
     else:
         raise UsageError(f"preset {name!r} is neither a file nor one of: {', '.join(preset_names())}")
-    try:
-        content = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UsageError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    content = read_yaml(path, name)
+    if content is None:
+        content = {}
     if not isinstance(content, dict):
-        raise UsageError(f"{where}: a preset is a mapping of phases, for example 'align: {{steps: 100}}'")
-    return {phase: _section(phase, values, where) for phase, values in content.items()}
+        raise UsageError(f"{name}: a preset is a mapping of phases, for example 'align: {{steps: 100}}'")
+    return {str(phase): _section(str(phase), values, name) for phase, values in content.items()}
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _section(phase: str, values: Any, where: str) -> Section:
     if phase not in PHASES:
         raise UsageError(f"{where}: unknown section {phase!r}: {_nearest(phase, PHASES)}")
-    if not isinstance(values or {}, dict):
+    values = {} if values is None else values
+    if not isinstance(values, dict):
         raise UsageError(f"{where}: the section {phase} is not a mapping; write '{phase}: {{option: value}}'")
     hints = typing.get_type_hints(PHASES[phase])
     section: Section = {}
-    for key, value in (values or {}).items():
+    for key, value in values.items():
+        key = str(key)
         known_option(phase, key, where)
         provenance = None
         if isinstance(value, dict) and "value" in value:
-            provenance = Provenance(value.get("mark", "chosen"), value.get("source", where))
+            provenance = Provenance(str(value.get("mark", "chosen")), str(value.get("source", where)))
             if provenance.mark not in MARKS:
                 raise UsageError(f"{where}: {phase}.{key}: mark {provenance.mark!r} is none of {', '.join(MARKS)}")
             value = value["value"]
-        if isinstance(value, dict):
-            section[key] = {kind: coerce(key, item, hints[key]) for kind, item in value.items()}, provenance
-        else:
-            section[key] = None if value is None else coerce(key, value, hints[key]), provenance
+        try:
+            if isinstance(value, dict):
+                section[key] = {str(kind): coerce(key, item, hints[key]) for kind, item in value.items()}, provenance
+            else:
+                section[key] = None if value is None else coerce(key, value, hints[key]), provenance
+        except UsageError as error:
+            raise UsageError(f"{where}: {phase}: {error}") from None
     return section
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name[:LONGEST_NAME], list(known), n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
@@ -129,7 +138,7 @@ def build(config: type[Config], preset: str, given: Mapping[str, Any]) -> Config
         declared = declaration(field)
         value = values.get(field.name)
         if isinstance(value, Mapping):
-            recipe = {"mode": "full"} | values
+            recipe = {"mode": "full"} | {key: each for key, each in values.items() if isinstance(each, str)}
             value = pick(value, **{key: recipe.get(key, "") for key in ("task", "mode", "pair")})
         if value is None and field.name not in values:
             if field.default is dataclasses.MISSING:

@@ -46,6 +46,8 @@ DEFAULTS: dict[str, str] = {
     "zh_tw": "zho_Hant",
 }
 
+LONGEST_NAME = 100  # characters that are held against known names: the comparison takes their square
+
 
 @dataclass(frozen=True)
 class Language:
@@ -105,7 +107,7 @@ def find(code: str) -> Language:
 def _similar(code: str) -> str:
     """What the user may have meant by `code`: an English name, or a code spelt nearly so."""
     meanings = _by_code() | {language.name.lower(): language for language in reversed(all_languages())}
-    close = difflib.get_close_matches(code.strip().lower(), meanings, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(code.strip().lower()[:LONGEST_NAME], meanings, n=3, cutoff=0.6)
     found = dict.fromkeys(meanings[name] for name in close)
     if not found:
         return "give a code such as de, deu or deu_Latn"

@@ -113,7 +113,7 @@ def _add_word(sentence: TaggedSentence, columns: list[str], where: str) -> None:
     expected = len(sentence.words) + 1
     if not WORD.fullmatch(number):
         raise XalignError(f"{where}: {number!r} is not a word number, a range (3-4) or an empty node (5.1)")
-    if int(number) != expected:
+    if number != str(expected):
         hint = "; is the blank line between two sentences missing?" if number == "1" else ""
         raise XalignError(f"{where}: word number {number} where {expected} was due{hint}")
     if not form.strip():

@@ -20,7 +20,7 @@ from xalign.engine.launch import zero_stage
 from xalign.engine.training import Objective
 from xalign.errors import XalignError
 from xalign.full_disk import naming_full_disk
-from xalign.storage import PARTIAL, digest_file, read_json, replacing_directory, write_json
+from xalign.storage import PARTIAL, digest_file, naming_damage, read_record, replacing_directory, write_json
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -49,7 +49,7 @@ def save(
             scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
             _seal(folder, {"step": step, "groups": groups, "scaler": scaler, "counters": counters})
     if accelerator.is_main_process:
-        for old in sorted(directory.glob("step-*"), key=step_of)[:-KEPT]:
+        for old in _folders(directory)[:-KEPT]:
             shutil.rmtree(old)
 
 
@@ -100,14 +100,20 @@ def step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
 
 
+def _folders(directory: Path) -> list[Path]:
+    """Checkpoints, oldest first; what somebody else put beside them is left alone."""
+    named = (path for path in directory.glob("step-*") if path.name.removeprefix("step-").isdecimal())
+    return sorted(named, key=step_of)
+
+
 def latest(directory: Path) -> Path | None:
     """The newest checkpoint whose checksums all match; a damaged one is passed over for the one before."""
-    for folder in sorted(directory.glob("step-*"), key=step_of, reverse=True):
+    for folder in reversed(_folders(directory)):
         try:
-            files = read_json(folder / STATE)["files"]
+            files = read_record(folder / STATE, files=dict, counters=dict)["files"]
             if all((folder / name).is_file() and digest_file(folder / name) == sum_ for name, sum_ in files.items()):
                 return folder
-        except (XalignError, KeyError, TypeError):
+        except (XalignError, OSError):
             continue
     return None
 
@@ -124,7 +130,7 @@ def load(folder: Path, accelerator: Accelerator, objective: Objective, model: An
     Raises:
         XalignError: it was written under another launch (DeepSpeed), or for another model.
     """
-    state = read_json(folder / STATE)
+    state = read_record(folder / STATE, counters=dict)
     counters: dict[str, int] = state["counters"]
     if "launch" in state or zero_stage(accelerator) is not None:
         here = {"processes": accelerator.num_processes, "zero_stage": zero_stage(accelerator)}
@@ -149,11 +155,12 @@ def load(folder: Path, accelerator: Accelerator, objective: Objective, model: An
         flat = load_file(folder / OPTIMIZER)
     except SafetensorError as error:
         raise XalignError(f"{folder}: cannot be read ({error}); delete it to use the one before") from None
-    values: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in flat.items():
-        index, _, name = key.partition(".")
-        values.setdefault(int(index), {})[name] = tensor
-    optimizer.optimizer.load_state_dict({"state": values, "param_groups": state["groups"]})
-    if accelerator.scaler is not None and state["scaler"] is not None:
-        accelerator.scaler.load_state_dict(state["scaler"])
+    with naming_damage(folder / STATE):
+        values: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in flat.items():
+            index, _, name = key.partition(".")
+            values.setdefault(int(index), {})[name] = tensor
+        optimizer.optimizer.load_state_dict({"state": values, "param_groups": state["groups"]})
+        if accelerator.scaler is not None and state["scaler"] is not None:
+            accelerator.scaler.load_state_dict(state["scaler"])
     return counters

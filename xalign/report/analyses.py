@@ -19,7 +19,7 @@ from xalign.report.consistency import grouped, require_equal, require_same_data,
 from xalign.report.lineage import Chain, read_chain, read_run
 from xalign.report.records import UNALIGNED
 from xalign.runs import find_runs, state_of
-from xalign.storage import read_json
+from xalign.storage import naming_damage, read_json
 
 Line = dict[str, Any]
 
@@ -119,7 +119,8 @@ def collect_analyses(runs: Path, phase: str) -> Analyses:
             continue
         state = state_of(directory)
         if state == "complete":
-            found.complete.append(read_analysis(directory, run))
+            with naming_damage(directory):
+                found.complete.append(read_analysis(directory, run))
         else:
             error = read_json(directory / "failed.json").get("error", "") if state == "failed" else ""
             found.unfinished.append(Unfinished(directory, state, str(error)))
@@ -174,6 +175,8 @@ def read_lines(path: Path, columns: tuple[str, ...], *, needed: bool = True) -> 
             ]
     except FileNotFoundError:
         raise XalignError(f"{path}: missing beside a result.json; make the run again with --overwrite") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise XalignError(f"{path}: not a readable table ({error}); make the run again with --overwrite") from None
     if needed and not lines:
         raise XalignError(f"{path}: no line of results; make the run again with --overwrite")
     return lines

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +19,18 @@ from xalign.report.analyses import Unfinished
 from xalign.report.consistency import require_equal
 from xalign.report.estimates import SHARED_SENTENCES
 from xalign.report.lineage import Chain, read_chain, read_run
-from xalign.report.records import OUTCOMES, PACKED_OUTCOMES, KnownIds, LanguageOutcomes, to_arrays
+from xalign.report.records import (
+    OUTCOMES,
+    PACKED_OUTCOMES,
+    KnownIds,
+    LanguageOutcomes,
+    is_outcome,
+    outcome_lines,
+    to_arrays,
+)
 from xalign.report.statistics import DRAWS, SEED, bootstrap_seeds, bootstrap_sentences
 from xalign.runs import find_runs, state_of
-from xalign.storage import read_json
+from xalign.storage import naming_damage, read_json
 
 ENGLISH_ONLY, MEAN_SHIFT, RIDGE, NATIVE, TRANSLATED = "english-only", "mean-shift", "ridge", "native", "translated"
 
@@ -133,7 +140,8 @@ def collect_langalign(runs: Path) -> tuple[list[LangalignRecord], list[Unfinishe
         if run["phase"] != "langalign":
             continue
         if (state := state_of(directory)) == "complete":
-            records.append(read_record(directory, run, known_ids))
+            with naming_damage(directory):
+                records.append(read_record(directory, run, known_ids))
         else:
             error = read_json(directory / "failed.json").get("error", "") if state == "failed" else ""
             unfinished.append(Unfinished(directory, state, str(error)))
@@ -164,12 +172,14 @@ def read_record(directory: Path, run: Mapping[str, Any], known_ids: KnownIds) ->
     path = packed if packed.is_file() else directory / OUTCOMES
     counts: dict[str, dict[int, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
     languages: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(outcome_lines(path), start=1):
         try:
             row = json.loads(line)
+            if not is_outcome(row["method"], row["seed"], row["sentence_id"], row["correct"], row["total"]):
+                raise ValueError
             counts[row["method"]][row["seed"]][row["sentence_id"]] = row["correct"], row["total"]
             languages[row["method"]] = row["language"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise XalignError(f"{path}:{number}: not an outcome; run it again with --overwrite") from None
     seeds = tuple(sorted(counts.get(ENGLISH_ONLY, ())))
     missing = {ENGLISH_ONLY, MEAN_SHIFT, RIDGE, run["config"]["architecture"]} - set(counts)
@@ -180,13 +190,3 @@ def read_record(directory: Path, run: Mapping[str, Any], known_ids: KnownIds) ->
         directory, encoder_name(lineage), lineage["encoder"], run["testbed"], run["config"],
         read_json(directory / "result.json"), seeds, outcomes, languages, read_chain(directory),
     )  # fmt: skip
-
-
-def _lines(path: Path) -> Sequence[str]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
-            return list(stream)
-    except (gzip.BadGzipFile, EOFError):
-        raise XalignError(f"{path}: damaged; make the archive again") from None
-    except FileNotFoundError:
-        raise XalignError(f"{path}: missing beside a result.json; run it again with --overwrite") from None

@@ -12,10 +12,13 @@ from typing import Any
 
 from xalign.errors import XalignError
 from xalign.naming import runs_directory
-from xalign.storage import read_json
+from xalign.storage import read_record
 
 RUN_FILE = "run.json"
-REQUIRED = ("phase", "name", "config", "key", "lineage", "upstream", "inputs", "testbed")
+REQUIRED = {
+    "phase": str, "name": str, "config": dict, "key": str, "lineage": dict, "upstream": list, "inputs": dict,
+    "testbed": bool,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,10 @@ def read_run(directory: Path) -> dict[str, Any]:
         XalignError: the file is missing, is not JSON, or lacks a field.
     """
     path = directory / RUN_FILE
-    run = read_json(path)
-    missing = [field for field in REQUIRED if not isinstance(run, dict) or field not in run]
-    if missing:
-        raise XalignError(f"{path}: lacks {', '.join(missing)}; make the run again with --overwrite")
+    run = read_record(path, **REQUIRED)
+    for source in run["upstream"]:
+        if not isinstance(source, dict) or not all(isinstance(source.get(name), str) for name in ("path", "key")):
+            raise XalignError(f"{path}: an upstream run without path and key; make the run again with --overwrite")
     return run
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from xalign.errors import UsageError, XalignError
 from xalign.naming import BASE
 from xalign.report.lineage import Chain, read_chain, read_run
 from xalign.runs import find_runs, state_of
-from xalign.storage import read_json
+from xalign.storage import naming_damage, read_json
 
 UNALIGNED = "S0W0M0"
 MEASURES = ("accuracy_first_nonblank", "macro_f1", "probe_accuracy")
 ROUNDING = 1e-3
+MOST_WORDS = 2**31 - 1  # of a sentence: what the arrays hold
 OUTCOMES, PACKED_OUTCOMES = "outcomes.jsonl", "outcomes.jsonl.gz"
 
 # Maps a tuple of sentence ids to the one copy of it that is kept.
@@ -134,10 +136,11 @@ def collect_transfers(runs: Path, *, methods: bool = False, everywhere: bool = F
             continue
         if run["lineage"].get("method") and not methods:
             continue
-        if state_of(directory) == "complete":
-            transfers.complete.append(read_record(directory, run, known_ids))
-        else:
-            transfers.unfinished.append(read_unfinished(directory, run))
+        with naming_damage(directory):
+            if state_of(directory) == "complete":
+                transfers.complete.append(read_record(directory, run, known_ids))
+            else:
+                transfers.unfinished.append(read_unfinished(directory, run))
     if not transfers.complete and not transfers.unfinished:
         where, target = ("in all languages ", "languages") if everywhere else ("", "table1")
         raise UsageError(
@@ -221,28 +224,47 @@ def read_outcomes(path: Path, known_ids: KnownIds) -> tuple[tuple[int, ...], dic
         XalignError: with file and line for a malformed line; or languages and seeds that lack sentences of the others.
     """
     counts: dict[str, dict[int, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    row = json.loads(line)
-                    sentences = counts[row["language"]][row["seed"]]
-                    correct, total = row["correct"], row["total"]
-                    valid = row["sentence_id"] not in sentences and 0 <= correct <= total
-                    sentences[row["sentence_id"]] = (correct, total)
-                except (ValueError, KeyError, TypeError):
-                    valid = False
-                if not valid:
-                    raise XalignError(f"{path}:{number}: not a new outcome; run it again with --overwrite")
-    except (gzip.BadGzipFile, EOFError):
-        raise XalignError(f"{path}: damaged; make the archive again") from None
-    except FileNotFoundError:
-        raise XalignError(f"{path}: missing beside a result.json; run it again with --overwrite") from None
+    for number, line in enumerate(outcome_lines(path), start=1):
+        try:
+            row = json.loads(line)
+            language, seed, sentence_id = row["language"], row["seed"], row["sentence_id"]
+            correct, total = row["correct"], row["total"]
+            sentences = counts[language][seed]
+            valid = is_outcome(language, seed, sentence_id, correct, total) and sentence_id not in sentences
+            sentences[sentence_id] = (correct, total)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            valid = False
+        if not valid:
+            raise XalignError(f"{path}:{number}: not a new outcome; run it again with --overwrite")
     seeds = tuple(sorted({seed for by_seed in counts.values() for seed in by_seed}))
     if not seeds:
         raise XalignError(f"{path}: empty; run it again with --overwrite")
     arrays = {language: to_arrays(path, language, seeds, counts[language], known_ids) for language in counts}
     return seeds, arrays
+
+
+def outcome_lines(path: Path) -> Iterator[str]:
+    """The lines of a file of outcomes, plain or packed.
+
+    Raises:
+        XalignError: it is missing, damaged or not UTF-8.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
+            yield from stream
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise XalignError(f"{path}: damaged; make the archive again") from None
+    except UnicodeDecodeError:
+        raise XalignError(f"{path}: not UTF-8; run it again with --overwrite") from None
+    except FileNotFoundError:
+        raise XalignError(f"{path}: missing beside a result.json; run it again with --overwrite") from None
+
+
+def is_outcome(name: object, seed: object, sentence_id: object, correct: object, total: object) -> bool:
+    """Whether a line of outcomes holds what xalign writes: two names and three counts, of which `total` is not zero."""
+    if not isinstance(name, str) or not isinstance(sentence_id, str) or not isinstance(seed, int):
+        return False
+    return isinstance(correct, int) and isinstance(total, int) and 0 <= correct <= total <= MOST_WORDS and total > 0
 
 
 def to_arrays(

@@ -14,7 +14,7 @@ from typing import Any
 from xalign.errors import UsageError, XalignError
 from xalign.report.lineage import read_chain
 from xalign.runs import find_runs, state_of
-from xalign.storage import locked, read_json
+from xalign.storage import locked, read_record
 
 WHAT = ("failed", "incomplete", "stale", "checkpoints", "models")
 MODELS = ("encoder", "head", "adapter")  # prefixes of what holds weights in a run directory
@@ -53,8 +53,8 @@ def list_runs(runs: Path) -> list[RunLine]:
         raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
     found = []
     for directory in find_runs(runs):
-        record, state = read_json(directory / "run.json"), state_of(directory)
-        seconds = read_json(directory / "result.json").get("seconds") if state == "complete" else None
+        record, state = read_record(directory / "run.json", name=str, phase=str), state_of(directory)
+        seconds = _seconds(directory / "result.json") if state == "complete" else None
         state = "stale" if state == "complete" and is_stale(directory) else state
         created = str(record.get("created", ""))[:16].replace("T", " ")
         found.append(RunLine(directory, record["name"], record["phase"], state, created, seconds, size_of(directory)))
@@ -89,7 +89,7 @@ def describe(directory: Path) -> dict[str, Any]:
     found = {"state": state_of(directory), **record}
     for part in ("environment", "result", "failed"):
         if (directory / f"{part}.json").is_file():
-            found[part] = read_json(directory / f"{part}.json")
+            found[part] = read_record(directory / f"{part}.json")
     return found
 
 
@@ -169,5 +169,9 @@ def prune(removals: Iterable[Removal], runs: Path) -> int:
 def _record(directory: Path) -> dict[str, Any]:
     if not (directory / "run.json").is_file():
         raise UsageError(f"{directory}: not a run directory (no run.json)")
-    record: dict[str, Any] = read_json(directory / "run.json")
-    return record
+    return read_record(directory / "run.json")
+
+
+def _seconds(result: Path) -> float | None:
+    seconds = read_record(result).get("seconds")
+    return seconds if isinstance(seconds, (int, float)) else None

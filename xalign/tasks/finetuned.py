@@ -22,7 +22,7 @@ from torch import Tensor
 from xalign.errors import UsageError, XalignError
 from xalign.model_source import EMBEDDED, ModelSource, embedded_directory
 from xalign.runs import require_complete
-from xalign.storage import digest_file, digest_json, read_json, write_bytes, write_json
+from xalign.storage import digest_file, digest_json, naming_damage, read_record, write_bytes, write_json
 
 HEADS, PROBE = "head", "probe"
 PACKAGE = Path(__file__).parents[1]
@@ -114,10 +114,15 @@ def read_finetuned(run: Path) -> Finetuned:
     """
     if not run.exists():
         raise UsageError(f"{run}: no such directory; --model takes the directory of a finetune run")
+    with naming_damage(run):
+        return _read(run)
+
+
+def _read(run: Path) -> Finetuned:
     record = require_complete(run)
     if not (run / HEADS).is_dir():  # of finetune, or of a method that trains a task in its own way
         raise UsageError(f"{run}: {_article(record['phase'])} run; --model takes the directory of a finetune run")
-    description = read_json(run / HEADS / "head.json")
+    description = read_record(run / HEADS / "head.json")
     seeds = record["config"]["seeds"]
     heads = {str(seed): read_head(head_file(run, seed)) for seed in seeds}
     if head_file(run, PROBE).is_file():
@@ -140,7 +145,7 @@ def read_finetuned(run: Path) -> Finetuned:
 
 def _frozen_encoder(run: Path) -> tuple[Path, str]:
     """Directory and digest of the encoder that heads of linear mode were trained on."""
-    reference = read_json(run / HEADS / "encoder.json")
+    reference = read_record(run / HEADS / "encoder.json", path=str, digest=str)
     # Joining an absolute path gives the absolute path.
     directory = embedded_directory() if reference["path"] == EMBEDDED else run / reference["path"]
     _require_encoder(directory, f"{run} was trained on it")
