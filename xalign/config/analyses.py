@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from xalign.config.fields import option
 from xalign.config.phases import LANGUAGES, LOSSES, PRECISIONS, TASKS, RunOptions
 from xalign.config.transformations import TransformOptions
-from xalign.errors import UsageError
 
 RETRIEVAL_GROUPS = {
     "aligned with English": ("deu-eng", "kaz-eng", "kor-eng", "jpn-eng"),
@@ -58,11 +57,6 @@ class DistancesConfig(AnalysisOptions):
     pooling: str = option("mean", "over non-special tokens", choices=("mean", "cls"), mark="paper", source="§5.1")
     max_sentences: int | None = option(None, "the first so many sentences of FLORES-200 devtest", low=2)
     word_ranks: tuple[int, ...] = option((5000, 6500), "source words of the dictionaries, by rank", low=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.word_ranks) != 2 or self.word_ranks[0] >= self.word_ranks[1]:
-            raise UsageError("word_ranks is not a first rank and one past the last, such as 5000,6500")
 
 
 @dataclass(frozen=True, kw_only=True)
