@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -340,7 +342,7 @@ def test_nothing_is_written_to_the_current_folder(
     assert not list(elsewhere.iterdir())
 
 
-def test_the_page_is_served_on_loopback_with_the_runs_artifacts(
+def test_the_page_is_served_on_loopback_to_its_own_names_with_the_runs_artifacts(
     runs: Path, write_run: Writer, tmp_path: Path, unused_port: int
 ) -> None:
     run = write_run(result={"accuracy": 0.5})
@@ -355,16 +357,25 @@ def test_the_page_is_served_on_loopback_with_the_runs_artifacts(
     try:
         address = f"http://127.0.0.1:{unused_port}/get-artifact?path=result.json&run_uuid={run_id}"
         assert json.loads(when_up(address)) == {"accuracy": 0.5}
+        for host, status in ((f"localhost:{unused_port}", 200), ("rebound.example", 403), ("10.0.0.1", 403)):
+            assert answer_to(host, unused_port) == status
+        with socket.socket() as elsewhere_bound:  # every other address of this machine is still free
+            elsewhere_bound.bind(("127.0.0.2", unused_port))
     finally:
         os.killpg(server.pid, 15)
         server.wait(30)
     assert not list(elsewhere.iterdir())
 
 
+def answer_to(host: str, port: int) -> int:
+    """The status of the page for a reader who believes it to be called `host`."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/", headers={"Host": host})
+    return connection.getresponse().status
+
+
 @pytest.fixture
 def unused_port() -> int:
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

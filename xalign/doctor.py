@@ -20,7 +20,7 @@ from typing import Literal
 
 from xalign.engine.launch import V100_CAPABILITY, under_deepspeed, world_size
 from xalign.errors import XalignError
-from xalign.mlflow_store import default_store
+from xalign.mlflow_store import default_store, without_password
 
 State = Literal["ok", "note", "missing"]
 LIBRARIES = (
@@ -233,7 +233,12 @@ def tracking_store(runs: Path) -> Finding:
     """The MLflow store that mirrors `runs`."""
     address = default_store(runs)
     if not address.startswith("sqlite:///"):
-        return Finding("mlflow", "note", f"{address} (from MLFLOW_TRACKING_URI)", "unset it to use RUNS/mlflow.db")
+        return Finding(
+            "mlflow",
+            "note",
+            f"{without_password(address)} (from MLFLOW_TRACKING_URI)",
+            "unset it to use RUNS/mlflow.db",
+        )
     database = Path(address.removeprefix("sqlite:///"))
     if not database.is_file():
         return Finding("mlflow", "ok", f"{database}: made by the first run, or by: xalign mlflow sync")

@@ -70,7 +70,7 @@ def _measured(grid: Grid, jobs: list[Job]) -> float | None:
 
 def _activations(grid: Grid, todo: list[Job]) -> float:
     """Bytes of the largest micro-batch that is trained, all sentences as long as they may be, in fp32."""
-    config = AutoConfig.from_pretrained(find_model(grid.model).directory)
+    config = AutoConfig.from_pretrained(find_model(grid.model).directory, trust_remote_code=False)
     tokens = [0]
     for options in (grid.configuration(job) for job in todo if job.phase in ("align", "finetune")):
         sentences = options.batch_size / options.accumulation * (2 if hasattr(options, "pair") else 1)

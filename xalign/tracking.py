@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from xalign.runs import Run
 
+LOOPBACK = "127.0.0.1"
 LINES_TAG, MIRRORED_TAG = "xalign.metric_lines", "xalign.mirrored"
 RECORDS = ("run.json", "environment.json", "result.json", "failed.json")
 UPLOADS = {"none": (), "final": ("encoder", "encoder-seed*", "head"), "all": ("encoder", "encoder-s*", "head")}
@@ -259,6 +260,8 @@ def sync(runs: Path, *, store: str | None = None, log_checkpoints: str = "none",
 
 def ui_command(runs: Path, *, store: str | None = None, port: int = 5000) -> list[str]:
     """The command that serves MLflow's pages about `runs`, to this machine alone."""
-    server = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # A page elsewhere whose name is made to mean 127.0.0.1 would still send that name as its host.
+    hosts = ["--allowed-hosts", f"{LOOPBACK}:*,localhost:*"]
+    server = ["server", "--host", LOOPBACK, "--port", str(port), "--workers", "1", *hosts]
     stores = ["--backend-store-uri", store or default_store(runs), "--default-artifact-root", artifact_location(runs)]
     return [sys.executable, "-m", "mlflow", *server, *stores, "--no-serve-artifacts"]
