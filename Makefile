@@ -38,7 +38,7 @@ demo: $(INSTALLED) ## the experiment in miniature, offline: align, fine-tune, tr
 	$(REPORT) all --runs runs/demo
 	$(REPORT) table1 --runs runs/demo
 	@echo "Open runs/demo/report/index.html: every table and figure, each with the command that makes it. Next:"
-	@echo "  make ui RUNS=runs/demo                                the runs in MLflow, at http://127.0.0.1:5000"
+	@echo "  make ui RUNS=runs/demo                                the runs in MLflow: open the address that it prints"
 	@echo "  $(BIN)/xalign grid status all --preset demo --runs runs/demo"
 	@echo "  $(BIN)/xalign doctor --data DATA --model MODEL        what your own data and model still lack"
 	@echo "  make report PRESET=paper DATA=... MODEL=...           the paper's tables and figures"
@@ -95,7 +95,7 @@ lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy xalign
 
-ui: $(INSTALLED) ## MLflow's pages about the runs in RUNS, on this machine alone: http://127.0.0.1:5000
+ui: $(INSTALLED) ## MLflow's pages about the runs in RUNS, on this machine alone; prints the address to open
 	$(BIN)/xalign mlflow ui --runs "$(RUNS)"
 
 constraints: ## write constraints/cpu.txt anew, from the newest versions that pyproject.toml allows

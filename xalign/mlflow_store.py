@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xalign import mlflow_view
 from xalign.errors import XalignError
 from xalign.runs import ARTIFACTS
 from xalign.storage import locked
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 EXPERIMENT = "xalign"
 METRICS_PER_CALL, PARAMETERS_PER_CALL = 1000, 100  # MLflow refuses more
 LONGEST_PARAMETER = 6000  # characters
-# Without this tag MLflow opens the experiment in its view for language-model traces, which hides the charts.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 # MLflow reads these when it is first imported, and its server inherits them: it does not report on the tables it makes,
 # and gives up on an unreachable server in seconds, because the end of a training waits for it.
 ENVIRONMENT = {
@@ -68,7 +67,7 @@ def open_store(runs: Path, store: str | None = None, experiment: str = EXPERIMEN
             if found := client.get_experiment_by_name(experiment):
                 return client, found.experiment_id
             location = None if own_server else artifact_location(runs)
-            return client, client.create_experiment(experiment, artifact_location=location, tags=EXPERIMENT_TAGS)
+            return client, client.create_experiment(experiment, artifact_location=location, tags=mlflow_view.TAGS)
     except (MlflowException, OSError) as error:
         raise XalignError(f"MLflow store {without_password(address)}: {one_line(error)}; check --store") from None
 

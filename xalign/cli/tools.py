@@ -53,9 +53,9 @@ def mlflow_ui(
     """Serve MLflow's page on 127.0.0.1."""
     import subprocess
 
-    from xalign.tracking import ui_command
+    from xalign.mlflow_page import page, ui_command
 
-    console().print(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
+    console().print(page(runs, port=port), markup=False)
     raise typer.Exit(subprocess.call(ui_command(runs, port=port)))
 
 
