@@ -44,12 +44,18 @@ def estimate(grid: Grid, jobs: list[Job], todo: list[Job]) -> list[str]:
     weights = find_model(grid.model).directory / "model.safetensors"
     if weights.is_file():
         parameters = weights.stat().st_size / WEIGHT_BYTES
-        disk = sum(_copies(grid, job) for job in todo) * weights.stat().st_size
+        disk = disk_bytes(grid, todo)
         lines.append(
             f"  disk: {disk / 1e9:.2f} GB of encoders; memory: {STATE_BYTES * parameters / 1e9:.2f} GB of model and "
             f"optimizer state in one process, and {_activations(grid, todo) / 1e9:.2f} GB of activations"
         )
     return lines
+
+
+def disk_bytes(grid: Grid, todo: list[Job]) -> int:
+    """Bytes of the encoders that runs will leave; 0 where the size of the model is not known."""
+    weights = find_model(grid.model).directory / "model.safetensors"
+    return sum(_copies(grid, job) for job in todo) * weights.stat().st_size if weights.is_file() else 0
 
 
 def _kind(job: Job) -> str:

@@ -47,4 +47,5 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run tha
 Tracking = Annotated[str | None, typer.Option(help="mlflow or none.")]
 LogCheckpoints = Annotated[str | None, typer.Option(help="What MLflow keeps of encoders and heads: none, final, all.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Runs = Annotated[Path, typer.Option(help="Runs directory.")]

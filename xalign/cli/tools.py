@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xalign.cli import options as o
-from xalign.cli.display import console, show_findings, show_preset
+from xalign.cli.display import console, show_findings, show_json, show_preset
 from xalign.config import show
 from xalign.errors import XalignError
 
@@ -63,12 +63,23 @@ def doctor(
     data: o.Data = None,
     model: Annotated[str | None, typer.Option(help=o.MODEL_HELP)] = None,
     runs: Annotated[Path | None, typer.Option(help="Runs directory.")] = None,
+    plan: Annotated[str | None, typer.Option(help="A target of 'grid plan': is the disk large enough?")] = None,
+    preset: o.Preset = None,
+    json: o.Json = False,
 ) -> None:
-    """Say what this machine and launch can do, what is missing, and what to do about it."""
+    """Say what this machine and launch can do, what is missing, and what to do about it.
+
+    Example: xalign doctor --data DATA --model xlm-roberta-base --plan table1
+    """
+    from dataclasses import asdict
+
     from xalign.doctor import examine
 
-    findings = examine(data=data, model=model, runs=runs)
-    show_findings(findings)
+    findings = examine(data=data, model=model, runs=runs, plan=plan, preset=preset, network=True)
+    if json:
+        show_json([asdict(finding) for finding in findings])
+    else:
+        show_findings(findings)
     missing = [finding.topic for finding in findings if finding.state == "missing"]
     if missing:
         raise XalignError(f"missing: {', '.join(missing)}; the last column says what to do")
