@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.display import console, show_findings, show_json, show_preset
 from xalign.config import show
@@ -18,7 +19,11 @@ mlflow_app = typer.Typer(help="MLflow, the mirror of a runs directory.", no_args
 
 
 @config_app.command("show")
-def config_show(preset: Annotated[str, typer.Argument(help="paper, small, demo, smoke, or a YAML file.")]) -> None:
+def config_show(
+    preset: Annotated[
+        str, typer.Argument(autocompletion=completion.presets, help="paper, small, demo, smoke, or a YAML file.")
+    ],
+) -> None:
     """Print every value of a preset with its provenance."""
     show_preset(show(preset))
 
@@ -38,7 +43,9 @@ def data_testbed(
 def mlflow_sync(
     runs: o.Runs = Path("runs"),
     store: Annotated[str | None, typer.Option(help="Tracking store; default: sqlite in the runs directory.")] = None,
-    log_checkpoints: Annotated[str, typer.Option(help="none, final or all.")] = "none",
+    log_checkpoints: Annotated[
+        str, typer.Option(autocompletion=completion.words("none", "final", "all"), help="none, final or all.")
+    ] = "none",
 ) -> None:
     """Mirror every run directory to MLflow; what is there already is left alone."""
     from xalign.tracking import sync
@@ -63,7 +70,10 @@ def doctor(
     data: o.Data = None,
     model: Annotated[str | None, typer.Option(help=o.MODEL_HELP)] = None,
     runs: Annotated[Path | None, typer.Option(help="Runs directory.")] = None,
-    plan: Annotated[str | None, typer.Option(help="A target of 'grid plan': is the disk large enough?")] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.targets, help="A target of 'grid plan': is the disk large enough?"),
+    ] = None,
     preset: o.Preset = None,
     json: o.Json = False,
 ) -> None:
