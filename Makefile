@@ -8,6 +8,7 @@ EXECUTOR ?=
 SLURM ?=
 DATA ?=
 MODEL ?=
+CONSTRAINTS ?=
 
 BIN := $(VENV)/bin
 # DeepSpeed looks for ninja on the path.
@@ -19,17 +20,17 @@ WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model
   $(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(foreach option,$(SLURM),--slurm $(option))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 table2 tableC table3 figure1 stages languages compare tables figures report test test-full lint bench ui clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 stages languages compare tables figures report test test-full lint bench ui constraints audit clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-zA-Z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) WORKERS=$(WORKERS) EXECUTOR=$(EXECUTOR) SLURM=$(SLURM)"
+	@awk -F ':.*## ' '/^[a-zA-Z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "variables: PRESET=$(PRESET) DATA=$(DATA) MODEL=$(MODEL) RUNS=$(RUNS) WORKERS=$(WORKERS) EXECUTOR=$(EXECUTOR) SLURM=$(SLURM) CONSTRAINTS=$(CONSTRAINTS)"
 
-venv: $(INSTALLED) ## the virtual environment, with xalign and what its tests need
+venv: $(INSTALLED) ## the virtual environment; CONSTRAINTS=constraints/cpu.txt: with exactly the tested versions
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint "$(CONSTRAINTS)") --editable ".[test]"
 	@touch $@
 
 demo: $(INSTALLED) ## the experiment in miniature, offline: align, fine-tune, transfer, measure, every table and figure
@@ -37,7 +38,7 @@ demo: $(INSTALLED) ## the experiment in miniature, offline: align, fine-tune, tr
 	$(REPORT) all --runs runs/demo
 	$(REPORT) table1 --runs runs/demo
 	@echo "Open runs/demo/report/index.html: every table and figure, each with the command that makes it. Next:"
-	@echo "  make ui RUNS=runs/demo                                the runs in MLflow, at http://127.0.0.1:5000"
+	@echo "  make ui RUNS=runs/demo                                the runs in MLflow: open the address that it prints"
 	@echo "  $(BIN)/xalign grid status all --preset demo --runs runs/demo"
 	@echo "  $(BIN)/xalign doctor --data DATA --model MODEL        what your own data and model still lack"
 	@echo "  make report PRESET=paper DATA=... MODEL=...           the paper's tables and figures"
@@ -98,8 +99,21 @@ lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy xalign
 
-ui: $(INSTALLED) ## MLflow's pages about the runs in RUNS, on this machine alone: http://127.0.0.1:5000
+ui: $(INSTALLED) ## MLflow's pages about the runs in RUNS, on this machine alone; prints the address to open
 	$(BIN)/xalign mlflow ui --runs "$(RUNS)"
+
+constraints: ## write constraints/cpu.txt anew, from the newest versions that pyproject.toml allows
+	rm -rf build/constraints
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --editable ".[test,statistical]"
+	grep '^#' constraints/cpu.txt > build/cpu.txt
+	build/constraints/bin/python -m pip freeze --all --exclude-editable --exclude xalign --exclude pip > build/frozen.txt
+	sed 's/+cpu$$//' build/frozen.txt >> build/cpu.txt
+	mv build/cpu.txt constraints/cpu.txt
+
+audit: ## ask pip-audit about known faults of the pinned versions; needs a network
+	@command -v pip-audit > /dev/null || { echo "pip-audit is not installed: pip install pip-audit"; exit 1; }
+	pip-audit --no-deps --disable-pip --requirement constraints/cpu.txt
 
 clean: ## remove the environment and caches; runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -54,7 +54,7 @@ def _sentence_transformers(directory: str, pairs: Pairs, length: int, common: di
     )
     from transformers import AutoConfig
 
-    width = int(AutoConfig.from_pretrained(directory).hidden_size)
+    width = int(AutoConfig.from_pretrained(directory, trust_remote_code=False).hidden_size)
     model = SentenceTransformer(
         modules=[models.Transformer(directory, max_seq_length=length), models.Pooling(width)],
         device="cuda" if torch.cuda.is_available() else "cpu",
@@ -69,7 +69,7 @@ def _sentence_transformers(directory: str, pairs: Pairs, length: int, common: di
 class _Contrast(nn.Module):
     def __init__(self, directory: str) -> None:
         super().__init__()
-        self.encoder = AutoModel.from_pretrained(directory)
+        self.encoder = AutoModel.from_pretrained(directory, trust_remote_code=False)
 
     def _vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
         states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -84,7 +84,7 @@ class _Contrast(nn.Module):
 
 
 def _transformers(directory: str, pairs: Pairs, length: int, common: dict[str, Any], clock: Clock) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
 
     def collate(rows: Pairs) -> dict[str, Tensor]:
         batch = {}

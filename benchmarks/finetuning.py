@@ -63,7 +63,9 @@ def theirs(given: argparse.Namespace, rows: list[dict[str, list[int]]], labels: 
             use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available(),
         )  # fmt: skip
         Trainer(
-            model=AutoModelForTokenClassification.from_pretrained(str(source.directory), num_labels=labels),
+            model=AutoModelForTokenClassification.from_pretrained(
+                str(source.directory), num_labels=labels, trust_remote_code=False
+            ),
             args=arguments,
             train_dataset=rows,
             data_collator=DataCollatorForTokenClassification(load_encoder(source).tokenizer),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from xalign import doctor, model_source
+from xalign import doctor, doctor_surroundings, model_source
+from xalign.__main__ import run
 from xalign.doctor import Finding, examine, gpu
 
 
@@ -185,3 +188,59 @@ def test_looking_imports_no_heavy_library() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(told.stdout.splitlines()[-1]) == []
+
+
+def test_optional_packages_that_are_absent_name_their_use_and_how_to_install_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor_surroundings, "OPTIONAL", (("numpy", "all", "numpy"), ("no-such", "an option", "'it'")))
+    found, absent = about("optional", examine())
+    assert found.text.startswith("numpy ") and found.state == "ok"
+    assert (absent.state, absent.text, absent.advice) == (
+        "note", "not installed: no-such (an option)", "pip install 'it'",
+    )  # fmt: skip
+
+
+def test_the_cache_is_looked_at_and_not_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "not" / "yet"))
+    assert about("cache", examine())[0].state == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hub_is_asked_only_where_wanted_and_its_absence_is_a_note(unreachable_hub: None) -> None:
+    assert not about("hub", examine())
+    [found] = about("hub", examine(network=True))
+    assert found.state in ("note", "ok") and missing([found]) == []
+
+
+def test_a_tracking_server_that_does_not_answer_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = f"http://me:sesame@127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert about("mlflow", examine(runs=tmp_path))[0].state == "ok"
+    [found] = about("mlflow", examine(runs=tmp_path))
+    assert found.state == "missing" and "sesame" not in found.text
+
+
+def test_the_disk_of_a_plan_is_held_against_what_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def planned(target: str) -> Finding:
+        return doctor_surroundings.planned_disk(target, "smoke", tmp_path / "runs", "mini", None)
+
+    assert planned("align").state == "ok" and "GB free" in planned("align").text
+    monkeypatch.setattr(doctor_surroundings.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    assert planned("align").state == "missing"
+    assert planned("no-such-target").state == "missing"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_doctors_json_is_all_that_it_prints(
+    capsys: pytest.CaptureFixture[str], unreachable_hub: None, tmp_path: Path
+) -> None:
+    assert run(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"topic", "state", "text", "advice"} == set(found[0])
+    assert run(["doctor", "--json", "--data", str(tmp_path / "none")]) == 1
+    told = capsys.readouterr()
+    assert any(each["state"] == "missing" for each in json.loads(told.out)) and told.err.startswith("xalign: missing")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,8 +19,10 @@ from typing import Any
 import pytest
 
 from xalign.errors import UsageError, XalignError
+from xalign.mlflow_page import page, ui_command
 from xalign.mlflow_store import flatten, numbers, open_store
-from xalign.tracking import Mirror, following, sync, ui_command
+from xalign.mlflow_view import with_average
+from xalign.tracking import Mirror, following, sync
 
 Writer = Callable[..., Path]
 
@@ -188,6 +192,34 @@ def test_a_line_without_its_end_waits(runs: Path, write_run: Writer) -> None:
     assert Mirror(run, runs).catch_up() == 1
 
 
+def test_a_run_stands_below_the_run_that_it_was_made_from(runs: Path, write_run: Writer) -> None:
+    write_run("align/a", key="a", result={})
+    child = write_run("finetune/b", key="b", result={})
+    description = json.loads((child / "run.json").read_text())
+    (child / "run.json").write_text(json.dumps(description | {"upstream": [{"path": "gone", "key": "a"}]}))
+    sync(runs)
+    found = {run.info.run_name: run for run in mirrored(runs)}
+    assert found["finetune/b"].data.tags["mlflow.parentRunId"] == found["align/a"].info.run_id
+    assert "mlflow.parentRunId" not in found["align/a"].data.tags
+
+
+def test_the_average_leaves_english_out_and_counts_each_language_once() -> None:
+    by_language = {"eng": {"15": 1.0}, "deu": {"15": 0.2, "33": 0.4}, "kaz": {"15": 0.7}}
+    assert with_average({"accuracy": by_language})["accuracy/average"] == pytest.approx(0.5)
+    for result in ({"accuracy": {"eng": {"15": 1.0}}}, {"accuracy": 0.5}, {"accuracy": None}, {}):
+        assert with_average(result) == result
+
+
+def test_an_experiment_of_an_earlier_version_gets_the_view_and_keeps_its_description(runs: Path) -> None:
+    client, experiment_id = open_store(runs)
+    client.set_experiment_tag(experiment_id, "mlflow.sharedViewState.xalign", "{}")
+    client.set_experiment_tag(experiment_id, "mlflow.note.content", "mine")
+    address = page(runs, port=5001)
+    tags = client.get_experiment(experiment_id).tags
+    assert address.startswith("http://127.0.0.1:5001/#/experiments/") and "viewStateShareKey=xalign" in address
+    assert "accuracy/average" in tags["mlflow.sharedViewState.xalign"] and tags["mlflow.note.content"] == "mine"
+
+
 @pytest.mark.parametrize("line", ["not json", "[1, 2]", '{"loss": 1}'])
 def test_a_broken_line_is_named_with_its_number(runs: Path, write_run: Writer, line: str) -> None:
     run = write_run(steps=2)
@@ -206,7 +238,7 @@ def test_more_metrics_than_one_call_takes_arrive_whole(runs: Path, write_run: Wr
     Mirror(run, runs).finish()
     [found] = mirrored(runs)
     assert len(found.data.params) == 150
-    assert sum(name.startswith("accuracy/") for name in found.data.metrics) == 1100
+    assert sum(name.startswith("accuracy/l") for name in found.data.metrics) == 1100
     assert [step for step, _ in history(runs, found.info.run_id, "m299")] == [1, 2, 3, 4, 5]
 
 
@@ -340,7 +372,7 @@ def test_nothing_is_written_to_the_current_folder(
     assert not list(elsewhere.iterdir())
 
 
-def test_the_page_is_served_on_loopback_with_the_runs_artifacts(
+def test_the_page_is_served_on_loopback_to_its_own_names_with_the_runs_artifacts(
     runs: Path, write_run: Writer, tmp_path: Path, unused_port: int
 ) -> None:
     run = write_run(result={"accuracy": 0.5})
@@ -355,16 +387,25 @@ def test_the_page_is_served_on_loopback_with_the_runs_artifacts(
     try:
         address = f"http://127.0.0.1:{unused_port}/get-artifact?path=result.json&run_uuid={run_id}"
         assert json.loads(when_up(address)) == {"accuracy": 0.5}
+        for host, status in ((f"localhost:{unused_port}", 200), ("rebound.example", 403), ("10.0.0.1", 403)):
+            assert answer_to(host, unused_port) == status
+        with socket.socket() as elsewhere_bound:  # every other address of this machine is still free
+            elsewhere_bound.bind(("127.0.0.2", unused_port))
     finally:
         os.killpg(server.pid, 15)
         server.wait(30)
     assert not list(elsewhere.iterdir())
 
 
+def answer_to(host: str, port: int) -> int:
+    """The status of the page for a reader who believes it to be called `host`."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/", headers={"Host": host})
+    return connection.getresponse().status
+
+
 @pytest.fixture
 def unused_port() -> int:
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

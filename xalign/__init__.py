@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from xalign import usage_data
+
 if TYPE_CHECKING:
     from xalign.config import (
         AdviseConfig,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from xalign.phases.retrieve import retrieve
     from xalign.phases.transfer import transfer
     from xalign.runs import RunResult
+
+usage_data.send_none()
 
 _HOMES = {
     "AdviseConfig": "xalign.config",

@@ -20,7 +20,7 @@ from typing import Literal
 
 from xalign.engine.launch import V100_CAPABILITY, under_deepspeed, world_size
 from xalign.errors import XalignError
-from xalign.mlflow_store import default_store
+from xalign.mlflow_store import default_store, without_password
 
 State = Literal["ok", "note", "missing"]
 LIBRARIES = (
@@ -52,9 +52,29 @@ class Finding:
     advice: str = ""
 
 
-def examine(*, data: Path | None = None, model: str | None = None, runs: Path | None = None) -> list[Finding]:
-    """Look at the installation and the machine, and at the data, the model and the runs asked for."""
-    findings = [*installation(), *devices(), *launch(), *compilers(), memory(), disk(runs or Path())]
+def examine(
+    *,
+    data: Path | None = None,
+    model: str | None = None,
+    runs: Path | None = None,
+    plan: str | None = None,
+    preset: str | None = None,
+    network: bool = False,
+) -> list[Finding]:
+    """Look at the installation and the machine, and at the data, the model and the runs asked for.
+
+    Args:
+        plan: a target of the grid whose disk is held against what is free, with `preset`.
+        network: also ask whether the hub answers.
+    """
+    from xalign import doctor_surroundings as around
+
+    findings = [*installation(), *around.optional_packages(), *devices(), *launch(), *compilers()]
+    findings += [memory(), disk(runs or Path()), around.cache()]
+    if network:
+        findings.append(around.hub())
+    if plan is not None:
+        findings.append(around.planned_disk(plan, preset, runs or Path("runs"), model or "mini", data))
     if data is not None:
         findings += data_directory(data)
     if model is not None:
@@ -225,8 +245,17 @@ def hub_answers(seconds: float = CONNECT_SECONDS) -> bool:
 def tracking_store(runs: Path) -> Finding:
     """The MLflow store that mirrors `runs`."""
     address = default_store(runs)
+    if address.startswith(("http://", "https://")):
+        from xalign.doctor_surroundings import tracking_server
+
+        return tracking_server(address)
     if not address.startswith("sqlite:///"):
-        return Finding("mlflow", "note", f"{address} (from MLFLOW_TRACKING_URI)", "unset it to use RUNS/mlflow.db")
+        return Finding(
+            "mlflow",
+            "note",
+            f"{without_password(address)} (from MLFLOW_TRACKING_URI)",
+            "unset it to use RUNS/mlflow.db",
+        )
     database = Path(address.removeprefix("sqlite:///"))
     if not database.is_file():
         return Finding("mlflow", "ok", f"{database}: made by the first run, or by: xalign mlflow sync")

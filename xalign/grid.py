@@ -269,6 +269,14 @@ class Grid:
         counts = {state: states.count(state) for state in sorted(set(states))}
         return [*lines, ", ".join(f"{count} {state}" for state, count in counts.items())]
 
+    def listing(self, target: str, launch: Path | None = None) -> list[dict[str, str]]:
+        """Each run of a target as a record: ``name``, ``phase``, ``state``, and the ``command`` that makes it."""
+        return [
+            {"name": job.name, "phase": job.phase, "state": self.state(job)}
+            | {"command": shlex.join(self.command(job, launch))}
+            for job in self.jobs(target)
+        ]
+
     def run(self, target: str, **options: Any) -> None:
         """Make what is missing; see `xalign.grid_runner.run_jobs`. An archive stays as it is."""
         from xalign.grid_runner import run_jobs

@@ -44,12 +44,18 @@ def estimate(grid: Grid, jobs: list[Job], todo: list[Job]) -> list[str]:
     weights = find_model(grid.model).directory / "model.safetensors"
     if weights.is_file():
         parameters = weights.stat().st_size / WEIGHT_BYTES
-        disk = sum(_copies(grid, job) for job in todo) * weights.stat().st_size
+        disk = disk_bytes(grid, todo)
         lines.append(
             f"  disk: {disk / 1e9:.2f} GB of encoders; memory: {STATE_BYTES * parameters / 1e9:.2f} GB of model and "
             f"optimizer state in one process, and {_activations(grid, todo) / 1e9:.2f} GB of activations"
         )
     return lines
+
+
+def disk_bytes(grid: Grid, todo: list[Job]) -> int:
+    """Bytes of the encoders that runs will leave; 0 where the size of the model is not known."""
+    weights = find_model(grid.model).directory / "model.safetensors"
+    return sum(_copies(grid, job) for job in todo) * weights.stat().st_size if weights.is_file() else 0
 
 
 def _kind(job: Job) -> str:
@@ -70,7 +76,7 @@ def _measured(grid: Grid, jobs: list[Job]) -> float | None:
 
 def _activations(grid: Grid, todo: list[Job]) -> float:
     """Bytes of the largest micro-batch that is trained, all sentences as long as they may be, in fp32."""
-    config = AutoConfig.from_pretrained(find_model(grid.model).directory)
+    config = AutoConfig.from_pretrained(find_model(grid.model).directory, trust_remote_code=False)
     tokens = [0]
     for options in (grid.configuration(job) for job in todo if job.phase in ("align", "finetune")):
         sentences = options.batch_size / options.accumulation * (2 if hasattr(options, "pair") else 1)

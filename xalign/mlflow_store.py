@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xalign import mlflow_view
 from xalign.errors import XalignError
 from xalign.runs import ARTIFACTS
 from xalign.storage import locked
@@ -21,12 +22,9 @@ if TYPE_CHECKING:
 EXPERIMENT = "xalign"
 METRICS_PER_CALL, PARAMETERS_PER_CALL = 1000, 100  # MLflow refuses more
 LONGEST_PARAMETER = 6000  # characters
-# Without this tag MLflow opens the experiment in its view for language-model traces, which hides the charts.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-# MLflow reads these when it is first imported, and its server inherits them: it sends no usage data, does not report
-# on the tables it makes, and gives up on an unreachable server in seconds, because the end of a training waits for it.
+# MLflow reads these when it is first imported, and its server inherits them: it does not report on the tables it makes,
+# and gives up on an unreachable server in seconds, because the end of a training waits for it.
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
@@ -38,6 +36,11 @@ for _name, _value in ENVIRONMENT.items():
 def default_store(runs: Path) -> str:
     """MLflow's own variable where it is set, else the SQLite store of a runs directory, as an absolute address."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+
+
+def without_password(text: str) -> str:
+    """Text with its addresses as they may be shown: without the user and password that stand before an @."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 def artifact_location(runs: Path) -> str:
@@ -64,9 +67,9 @@ def open_store(runs: Path, store: str | None = None, experiment: str = EXPERIMEN
             if found := client.get_experiment_by_name(experiment):
                 return client, found.experiment_id
             location = None if own_server else artifact_location(runs)
-            return client, client.create_experiment(experiment, artifact_location=location, tags=EXPERIMENT_TAGS)
+            return client, client.create_experiment(experiment, artifact_location=location, tags=mlflow_view.TAGS)
     except (MlflowException, OSError) as error:
-        raise XalignError(f"MLflow store {address}: {one_line(error)}; check --store") from None
+        raise XalignError(f"MLflow store {without_password(address)}: {one_line(error)}; check --store") from None
 
 
 def flatten(value: Any, separator: str, prefix: str = "") -> dict[str, Any]:
@@ -111,5 +114,5 @@ def as_text(value: Any) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The first 200 characters of an error's text, on one line; its type where it has none."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """The first 200 characters of an error's text, on one line and without passwords; its type where it has none."""
+    return without_password(" ".join(str(error).split()))[:200] or type(error).__name__

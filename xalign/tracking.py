@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,15 +22,14 @@ from xalign.errors import UsageError, XalignError
 from xalign.mlflow_store import (
     EXPERIMENT,
     METRICS_PER_CALL,
-    artifact_location,
     as_text,
-    default_store,
     log_numbers,
     log_parameters,
     numbers,
     one_line,
     open_store,
 )
+from xalign.mlflow_view import with_average
 from xalign.runs import find_runs
 from xalign.storage import digest_file, read_json, write_json
 
@@ -115,7 +113,7 @@ class Mirror:
         if before.info.status == status and before.data.tags.get(MIRRORED_TAG) == mirrored:
             return status
         if status == "FINISHED":
-            log_numbers(client, run_id, read_json(result), int(result.stat().st_mtime * 1000), self._last_step)
+            log_numbers(client, run_id, with_average(read_json(result)), _milliseconds(result), self._last_step)
         for name in RECORDS:
             if (self.run / name).is_file():
                 client.log_artifact(run_id, str(self.run / name))
@@ -152,6 +150,7 @@ class Mirror:
             **{name: description["lineage"].get(name) for name in ("encoder", "pair", "loss", "task", "mode")},
             **{name: description.get(name) for name in ("phase", "key", "created", "testbed")},
             "git_commit": (description.get("git") or {}).get("commit"),
+            "mlflow.parentRunId": self._parent(client, experiment_id, description),
         }
         return client.create_run(
             experiment_id,
@@ -159,6 +158,13 @@ class Mirror:
             run_name=description["name"],
             tags={name: as_text(value) for name, value in tags.items() if value is not None},
         )
+
+    def _parent(self, client: MlflowClient, experiment_id: str, description: dict[str, Any]) -> str | None:
+        """The MLflow run of the run that this one was made from, if it was mirrored."""
+        for source in description.get("upstream") or ():
+            if found := client.search_runs([experiment_id], filter_string=f"tags.key = '{source['key']}'"):
+                return str(found[0].info.run_id)
+        return None
 
     def _read(self, line: str, number: int, timestamp: int) -> tuple[int, list[Metric]]:
         """The step and the numbers of a line; the seeds of a fine-tuning count the same steps and get a group each."""
@@ -257,14 +263,5 @@ def sync(runs: Path, *, store: str | None = None, log_checkpoints: str = "none",
     return len(found)
 
 
-def ui_command(runs: Path, *, store: str | None = None, port: int = 5000) -> list[str]:
-    """The command that serves MLflow's pages about `runs`, to this machine alone.
-
-    Raises:
-        UsageError: there is no such directory.
-    """
-    if not runs.is_dir():
-        raise UsageError(f"{runs}: no such directory; --runs takes the directory that holds the runs")
-    server = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", store or default_store(runs), "--default-artifact-root", artifact_location(runs)]
-    return [sys.executable, "-m", "mlflow", *server, *stores, "--no-serve-artifacts"]
+def _milliseconds(path: Path) -> int:
+    return int(path.stat().st_mtime * 1000)

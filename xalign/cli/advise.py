@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.display import console, show_config
 from xalign.cli.grid import Format, check_output, show_report
@@ -20,14 +21,21 @@ UNVALIDATED = "Nobody has checked such advice on your data: give --runs with fin
 
 
 def advise(
-    task: Annotated[str | None, typer.Option(help="pos (UD part-of-speech tags) or topic (SIB-200).")] = None,
-    pair: Annotated[str | None, typer.Option(help="The pair to align on, for example de-en.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("task"), help="pos (UD part-of-speech tags) or topic (SIB-200)."
+        ),
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(autocompletion=completion.pairs, help="The pair to align on, for example de-en.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The run; default: runs/advise/TASK/PAIR/base.")] = None,
     model: o.Model = "mini",
     data: o.Data = None,
     runs: Annotated[Path | None, typer.Option(help="Finished runs, on which such advice is checked.")] = None,
     validate: Annotated[bool, typer.Option("--validate", help="Only check the advice below --runs.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: o.Json = False,
     preset: o.Preset = None,
     assignments: o.Assignments = None,
     format: Format = "rich",

@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.display import show_config, show_result
 from xalign.cli.phases import prepare
 from xalign.config import CalibrateConfig, DistancesConfig, GradientsConfig, RetrieveConfig
 
-Task = Annotated[str, typer.Option(help="pos (UD part-of-speech tags) or topic (SIB-200).")]
+Task = Annotated[
+    str,
+    typer.Option(autocompletion=completion.choices("task"), help="pos (UD part-of-speech tags) or topic (SIB-200)."),
+]
 Pairs = Annotated[str | None, typer.Option(help="Comma-separated language pairs: deu-eng,kor-fra.")]
 
 
@@ -85,10 +89,14 @@ def gradients(
     task: Task,
     output: o.Output,
     model: o.Model = "mini",
-    pair: Annotated[str | None, typer.Option(help="Alignment pair; default: the model's own.")] = None,
+    pair: Annotated[
+        str | None, typer.Option(autocompletion=completion.pairs, help="Alignment pair; default: the model's own.")
+    ] = None,
     loss: o.Loss = None,
     heads: Annotated[str | None, typer.Option(help="A linear finetune run with heads; default: train them.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="checkpoint or along-finetuning.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(autocompletion=completion.choices("protocol"), help="checkpoint or along-finetuning.")
+    ] = None,
     data: o.Data = None,
     preset: o.Preset = None,
     assignments: o.Assignments = None,
@@ -118,7 +126,10 @@ def gradients(
 def calibrate(
     task: Task,
     output: o.Output,
-    mode: Annotated[str | None, typer.Option(help="full, or linear: a head on the frozen encoder.")] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.choices("mode"), help="full, or linear: a head on the frozen encoder."),
+    ] = None,
     model: o.Model = "mini",
     data: o.Data = None,
     preset: o.Preset = None,

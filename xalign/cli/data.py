@@ -13,7 +13,7 @@ import typer
 
 from xalign.cli import options as o
 from xalign.cli.display import console, show_json, show_rows
-from xalign.cli.runs import Json, size
+from xalign.cli.runs import size
 from xalign.errors import XalignError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def data_fetch(
     renew: Annotated[
         bool, typer.Option("--renew", help="Fetch again what is there, also if the publisher changed it.")
     ] = False,
-    json: Json = False,
+    json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Fetch corpora from their publishers into a data directory; a call that was stopped goes on where it was.
@@ -85,7 +85,7 @@ def data_fetch(
 @data_app.command("list")
 def data_list(
     data: Annotated[Path | None, typer.Option(help="Data directory whose content to list as well.")] = None,
-    json: Json = False,
+    json: o.Json = False,
 ) -> None:
     """List what can be fetched under which licence, and what a data directory holds.
 
@@ -135,7 +135,7 @@ def data_check(
     pairs: Annotated[str | None, typer.Option(help="Comma-separated pairs that must be there.")] = None,
     languages: Annotated[str | None, typer.Option(help="Comma-separated languages that must be there.")] = None,
     splits: Annotated[str, typer.Option(help="Comma-separated splits that the languages must have.")] = "test",
-    json: Json = False,
+    json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Count what a data directory holds, and look for damage, repetitions and test sentences in training text.

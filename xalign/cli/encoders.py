@@ -14,7 +14,6 @@ Layer = Annotated[
     str | None, typer.Option(help="k of hidden_states[k], or a share of the depth: 2/3; default: what the run aligned.")
 ]
 Pooling = Annotated[str | None, typer.Option(help="mean (over non-special tokens) or cls; default: the run's own.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")]
 
 
 def embed(
@@ -30,7 +29,7 @@ def embed(
     ] = False,
     language: Annotated[str | None, typer.Option(help="Code of the text's language, for the summary.")] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    json: Json = False,
+    json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Write the vector of each sentence of a text, as every analysis computes it.
@@ -68,7 +67,7 @@ def export(
     runs: Annotated[
         Path | None, typer.Option(help="Runs directory: retrieval and transfer of this encoder go into its card.")
     ] = None,
-    json: Json = False,
+    json: o.Json = False,
 ) -> None:
     """Write an encoder for sentence-transformers or transformers, cut off above the aligned layer, with a model card.
 

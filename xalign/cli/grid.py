@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from xalign.cli import completion
 from xalign.cli import options as o
-from xalign.cli.display import console
+from xalign.cli.display import console, show_json
 from xalign.config import default_preset
 from xalign.errors import UsageError, XalignError
 from xalign.slurm import PARALLEL, parse_options
@@ -21,23 +22,47 @@ grid_app = typer.Typer(
     help="The paper's matrix of runs: plan it, run what is missing, see how far it is.", no_args_is_help=True
 )
 
-REPORT_HELP = (
-    "table1, table2, tableC-top5, tableC-top10, figure1, table3, gradients, predict, stages, compare, langalign, "
-    "realignment, or all."
-)
-Target = Annotated[str, typer.Argument(help="A phase, or table1, table2, tableC, table3, figure1, stages, all.")]
+# Not read from the catalogue of reports: it imports matplotlib, for which a shell would have to wait.
+REPORT_NAMES = (
+    "table1", "table2", "tableC-top5", "tableC-top10", "figure1", "table3", "gradients", "predict", "stages", "compare",
+    "langalign", "realignment", "all",
+)  # fmt: skip
+REPORT_HELP = f"{', '.join(REPORT_NAMES[:-1])}, or all."
+Target = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=completion.targets, help="A phase, or table1, table2, tableC, table3, figure1, stages, all."
+    ),
+]
 Launch = Annotated[Path | None, typer.Option(help="accelerate configuration: each training run becomes such a launch.")]
 Workers = Annotated[
     int | None, typer.Option(help="Runs at a time, one device each; 1, or with --executor slurm 100, unless given.")
 ]
-Executor = Annotated[str, typer.Option(help="local, or slurm: each run becomes a job, each phase an array.")]
+Executor = Annotated[
+    str,
+    typer.Option(
+        autocompletion=completion.words("local", "slurm"),
+        help="local, or slurm: each run becomes a job, each phase an array.",
+    ),
+]
 SlurmOptions = Annotated[
     list[str] | None,
     typer.Option("--slurm", metavar="KEY=VALUE", help="partition=…, time=MINUTES, gpus_per_node=…; may be repeated."),
 ]
-Format = Annotated[str, typer.Option(help="rich, markdown, csv or latex.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        autocompletion=completion.words("rich", "markdown", "csv", "latex"), help="rich, markdown, csv or latex."
+    ),
+]
 Step = Annotated[int | None, typer.Option(help="Alignment checkpoint; default: the final one.")]
-Keep = Annotated[str, typer.Option(help="What stays of fine-tuned models after their transfer: all, heads, none.")]
+Keep = Annotated[
+    str,
+    typer.Option(
+        autocompletion=completion.words("all", "heads", "none"),
+        help="What stays of fine-tuned models after their transfer: all, heads, none.",
+    ),
+]
 
 
 def _grid(model: str, data: Path | None, preset: str | None, assignments: list[str] | None, runs: Path) -> Any:
@@ -56,9 +81,12 @@ def plan(
     data: o.Data = None,
     assignments: o.Assignments = None,
     launch: Launch = None,
+    json: o.Json = False,
 ) -> None:
     """Print the runs that a table needs, the commands that make them, and the time and disk they take."""
     grid = _grid(model, data, preset, assignments, runs)
+    if json:
+        return show_json(grid.listing(target, launch=launch))
     for line in grid.plan(target, launch=launch):
         console().print(line, markup=False)
 
@@ -108,19 +136,23 @@ def status(
     model: o.Model = "mini",
     data: o.Data = None,
     assignments: o.Assignments = None,
+    json: o.Json = False,
 ) -> None:
     """Say which of a table's runs are complete, failed, incomplete, stale or missing."""
     grid = _grid(model, data, preset, assignments, runs)
+    if json:
+        return show_json(grid.listing(target))
     for line in grid.status(target):
         console().print(line, markup=False)
 
 
 def report(
-    name: Annotated[str, typer.Argument(help=REPORT_HELP)],
+    name: Annotated[str, typer.Argument(autocompletion=completion.words(*REPORT_NAMES), help=REPORT_HELP)],
     runs: o.Runs = Path("runs"),
     format: Format = "rich",
     step: Step = None,
     tracking: o.Tracking = None,
+    json: o.Json = False,
 ) -> None:
     """Make tables and figures from the runs that are complete, print the tables, and leave all under RUNS/report.
 
@@ -130,16 +162,20 @@ def report(
 
     chosen = check_output(format, tracking)
     if name == "all":
-        return show_reports(write_all(runs, step=step, tracking=chosen))
-    show_report(write_report(name, runs, step=step, tracking=chosen), runs, format)
+        return show_reports(write_all(runs, step=step, tracking=chosen), json)
+    show_report(write_report(name, runs, step=step, tracking=chosen), runs, format, json)
 
 
 def predict(
     runs: o.Runs = Path("runs"),
-    hypothesis: Annotated[str | None, typer.Option(help="HI or HII: only the claims about it.")] = None,
+    hypothesis: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.words("HI", "HII"), help="HI or HII: only the claims about it."),
+    ] = None,
     format: Format = "rich",
     step: Step = None,
     tracking: o.Tracking = None,
+    json: o.Json = False,
 ) -> None:
     """Correlate what was measured with how well models transfer, and judge the papers' claims by rules set before.
 
@@ -149,13 +185,14 @@ def predict(
     from xalign.report.writing import keep
 
     chosen = check_output(format, tracking)
-    show_report(keep(make(runs, step=step, hypothesis=hypothesis), runs, tracking=chosen), runs, format)
+    show_report(keep(make(runs, step=step, hypothesis=hypothesis), runs, tracking=chosen), runs, format, json)
 
 
 def compare(
     runs: o.Runs = Path("runs"),
     format: Format = "rich",
     tracking: o.Tracking = None,
+    json: o.Json = False,
 ) -> None:
     """Put every method that was tested below RUNS into one table: gain by language with intervals, and cost.
 
@@ -163,7 +200,7 @@ def compare(
     """
     from xalign.report import write_report
 
-    show_report(write_report("compare", runs, tracking=check_output(format, tracking)), runs, format)
+    show_report(write_report("compare", runs, tracking=check_output(format, tracking)), runs, format, json)
 
 
 def check_output(format: str, tracking: str | None) -> str:
@@ -181,10 +218,13 @@ def check_output(format: str, tracking: str | None) -> str:
     return tracking or "mlflow"
 
 
-def show_report(written: Report, runs: Path, format: str) -> None:
-    """A report's tables in one of the formats, and where its figures are."""
+def show_report(written: Report, runs: Path, format: str, json: bool = False) -> None:
+    """A report's tables in one of the formats, and where its figures are; or its data, as a list of rows by file."""
     from xalign.report.render import to_rich
 
+    if json:
+        tables = written.data.items()
+        return show_json({name: [dict(zip(t.columns, row, strict=True)) for row in t.rows] for name, t in tables})
     if format == "rich":
         for table in written.tables:
             console().print(to_rich(table))
@@ -194,17 +234,23 @@ def show_report(written: Report, runs: Path, format: str) -> None:
         print(written.text(format))
 
 
-def show_reports(reports: AllReports) -> None:
+def show_reports(reports: AllReports, json: bool = False) -> None:
     """What `all` made, what it could not make, and where the page is.
 
     Raises:
         XalignError: the runs of a report are broken, stale, or not comparable.
     """
-    for name, made in reports.made.items():
+    if json:
+        show_json(
+            {"made": list(reports.made), "missing": reports.missing, "refused": reports.refused}
+            | {"page": str(reports.page)}
+        )
+    for name, made in () if json else reports.made.items():
         console().print(f"[green]made[/]     {name}: {len(made.tables)} tables, {len(made.figures)} figures")
-    for name, why in reports.missing.items():
+    for name, why in () if json else reports.missing.items():
         console().print(f"[yellow]missing[/]  {name}: ", end="")
         console().print(why, markup=False)
-    console().print(f"[bold]{escape(str(reports.page))}[/]")
+    if not json:
+        console().print(f"[bold]{escape(str(reports.page))}[/]")
     if reports.refused:
         raise XalignError("; ".join(f"{name}: {why}" for name, why in reports.refused.items()))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.analyses import Task
 from xalign.cli.display import show_config, show_result
@@ -18,11 +19,20 @@ def joint(
     pair: o.Pair,
     output: o.Output,
     combine: Annotated[
-        str | None, typer.Option(help="sum, pcgrad, cagrad, mgda, gradvac; random and alternate are controls.")
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("combine"),
+            help="sum, pcgrad, cagrad, mgda, gradvac; random and alternate are controls.",
+        ),
     ] = None,
     loss: o.Loss = None,
     align_weight: Annotated[float | None, typer.Option(help="Factor of the alignment losses.")] = None,
-    freeze: Annotated[str | None, typer.Option(help="none, or lower: the lower half of the encoder.")] = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("freeze"), help="none, or lower: the lower half of the encoder."
+        ),
+    ] = None,
     model: o.Model = "mini",
     data: o.Data = None,
     preset: o.Preset = None,

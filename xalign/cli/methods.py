@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.analyses import Task
 from xalign.cli.display import show_config, show_result
@@ -17,7 +18,9 @@ def langalign(
     task: Task,
     pair: o.Pair,
     output: o.Output,
-    architecture: Annotated[str | None, typer.Option(help="fc, or ae: an autoencoder.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(autocompletion=completion.choices("architecture"), help="fc, or ae: an autoencoder.")
+    ] = None,
     model: o.Model = "mini",
     reverse: Annotated[bool, typer.Option("--reverse", help="Map the target language to English.")] = False,
     skip_step1: Annotated[bool, typer.Option("--skip-step1", help="No fine-tuning of the encoder first.")] = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.display import show_config, show_result
 from xalign.config import (
@@ -41,10 +42,18 @@ def align(
     learning_rate: o.LearningRate = None,
     layer: Annotated[str | None, typer.Option(help="k of hidden_states[k], or a share of the depth: 2/3.")] = None,
     positives: Annotated[
-        str | None, typer.Option(help="What S draws together: translations, or dropout (a sentence and itself).")
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("positives"),
+            help="What S draws together: translations, or dropout (a sentence and itself).",
+        ),
     ] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="lora: train low-rank adapters, the encoder frozen; or none.")
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("adapter"),
+            help="lora: train low-rank adapters, the encoder frozen; or none.",
+        ),
     ] = None,
     seed: o.Seed = None,
     precision: o.Precision = None,
@@ -79,9 +88,17 @@ def align(
 
 
 def finetune(
-    task: Annotated[str, typer.Option(help="pos (UD part-of-speech tags) or topic (SIB-200).")],
+    task: Annotated[
+        str,
+        typer.Option(
+            autocompletion=completion.choices("task"), help="pos (UD part-of-speech tags) or topic (SIB-200)."
+        ),
+    ],
     output: o.Output,
-    mode: Annotated[str | None, typer.Option(help="full, or linear: a head on the frozen encoder.")] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.choices("mode"), help="full, or linear: a head on the frozen encoder."),
+    ] = None,
     model: o.Model = "mini",
     data: o.Data = None,
     preset: o.Preset = None,

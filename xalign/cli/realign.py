@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.analyses import Task
 from xalign.cli.display import show_config, show_result
@@ -17,13 +18,33 @@ def realign(
     task: Task,
     pair: o.Pair,
     output: o.Output,
-    strategy: Annotated[str | None, typer.Option(help="baseline, before, during or before+during.")] = None,
-    aligner: Annotated[
-        str | None, typer.Option(help="dictionary, statistical, neural, or a file of i-j links, a line a pair.")
+    strategy: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.choices("strategy"), help="baseline, before, during or before+during."),
     ] = None,
-    freeze: Annotated[str | None, typer.Option(help="Layers realignment leaves alone: none, lower or upper.")] = None,
-    negatives: Annotated[str | None, typer.Option(help="strong: words of both languages; or weak.")] = None,
-    mode: Annotated[str | None, typer.Option(help="full, or linear: a head on the realigned encoder.")] = None,
+    aligner: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("aligner"),
+            help="dictionary, statistical, neural, or a file of i-j links, a line a pair.",
+        ),
+    ] = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("freeze"), help="Layers realignment leaves alone: none, lower or upper."
+        ),
+    ] = None,
+    negatives: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.choices("negatives"), help="strong: words of both languages; or weak."),
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completion.choices("mode"), help="full, or linear: a head on the realigned encoder."
+        ),
+    ] = None,
     model: o.Model = "mini",
     data: o.Data = None,
     preset: o.Preset = None,

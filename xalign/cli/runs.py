@@ -12,12 +12,11 @@ from xalign.cli.display import console, show_json, show_rows
 
 runs_app = typer.Typer(help="Run directories: list, show, compare, clear away, archive.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Directory = Annotated[Path, typer.Argument(help="A run directory.")]
 
 
 @runs_app.command("list")
-def runs_list(runs: o.Runs = Path("runs"), json: Json = False) -> None:
+def runs_list(runs: o.Runs = Path("runs"), json: o.Json = False) -> None:
     """List every run with its state, time and size.
 
     Example: xalign runs list --runs runs/demo
@@ -44,7 +43,7 @@ def runs_list(runs: o.Runs = Path("runs"), json: Json = False) -> None:
 
 
 @runs_app.command("show")
-def runs_show(directory: Directory, json: Json = False) -> None:
+def runs_show(directory: Directory, json: o.Json = False) -> None:
     """Show what a run was made with, where, from what, and what it found.
 
     Example: xalign runs show runs/demo/align/de-en/S1W0M0
@@ -58,7 +57,7 @@ def runs_show(directory: Directory, json: Json = False) -> None:
 
 
 @runs_app.command("diff")
-def runs_diff(first: Directory, second: Directory, json: Json = False) -> None:
+def runs_diff(first: Directory, second: Directory, json: o.Json = False) -> None:
     """Show all that differs between two runs: options, inputs, versions, machine, results.
 
     Example: xalign runs diff runs/demo/align/de-en/S1W0M0 runs/demo/align/de-en/S1W0M1

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from xalign.cli import completion
 from xalign.cli import options as o
-from xalign.cli.display import console, show_findings, show_preset
+from xalign.cli.display import console, show_findings, show_json, show_preset
 from xalign.config import show
 from xalign.errors import XalignError
 
@@ -17,7 +18,11 @@ mlflow_app = typer.Typer(help="MLflow, the mirror of a runs directory.", no_args
 
 
 @config_app.command("show")
-def config_show(preset: Annotated[str, typer.Argument(help="paper, small, demo, smoke, or a YAML file.")]) -> None:
+def config_show(
+    preset: Annotated[
+        str, typer.Argument(autocompletion=completion.presets, help="paper, small, demo, smoke, or a YAML file.")
+    ],
+) -> None:
     """Print every value of a preset with its provenance."""
     show_preset(show(preset))
 
@@ -26,7 +31,9 @@ def config_show(preset: Annotated[str, typer.Argument(help="paper, small, demo, 
 def mlflow_sync(
     runs: o.Runs = Path("runs"),
     store: Annotated[str | None, typer.Option(help="Tracking store; default: sqlite in the runs directory.")] = None,
-    log_checkpoints: Annotated[str, typer.Option(help="none, final or all.")] = "none",
+    log_checkpoints: Annotated[
+        str, typer.Option(autocompletion=completion.words("none", "final", "all"), help="none, final or all.")
+    ] = "none",
 ) -> None:
     """Mirror every run directory to MLflow; what is there already is left alone."""
     from xalign.tracking import sync
@@ -42,10 +49,10 @@ def mlflow_ui(
     """Serve MLflow's page on 127.0.0.1."""
     import subprocess
 
-    from xalign.tracking import ui_command
+    from xalign.mlflow_page import page, ui_command
 
     command = ui_command(runs, port=port)
-    console().print(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
+    console().print(page(runs, port=port), markup=False)
     raise typer.Exit(subprocess.call(command))
 
 
@@ -53,12 +60,26 @@ def doctor(
     data: o.Data = None,
     model: Annotated[str | None, typer.Option(help=o.MODEL_HELP)] = None,
     runs: Annotated[Path | None, typer.Option(help="Runs directory.")] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.targets, help="A target of 'grid plan': is the disk large enough?"),
+    ] = None,
+    preset: o.Preset = None,
+    json: o.Json = False,
 ) -> None:
-    """Say what this machine and launch can do, what is missing, and what to do about it."""
+    """Say what this machine and launch can do, what is missing, and what to do about it.
+
+    Example: xalign doctor --data DATA --model xlm-roberta-base --plan table1
+    """
+    from dataclasses import asdict
+
     from xalign.doctor import examine
 
-    findings = examine(data=data, model=model, runs=runs)
-    show_findings(findings)
+    findings = examine(data=data, model=model, runs=runs, plan=plan, preset=preset, network=True)
+    if json:
+        show_json([asdict(finding) for finding in findings])
+    else:
+        show_findings(findings)
     missing = [finding.topic for finding in findings if finding.state == "missing"]
     if missing:
         raise XalignError(f"missing: {', '.join(missing)}; the last column says what to do")

@@ -145,8 +145,8 @@ def _write(entry: Path, texts: Sequence[str], backend: Tokenizer) -> None:
         lengths.append(np.bincount(owners[is_text], minlength=len(batch)))
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])  # (texts + 1,) int64
     with replacing_directory(entry) as partial:
-        np.save(partial / IDS, np.concatenate(chunks))
-        np.save(partial / OFFSETS, offsets)
+        np.save(partial / IDS, np.concatenate(chunks), allow_pickle=False)
+        np.save(partial / OFFSETS, offsets, allow_pickle=False)
         write_json(partial / SEAL, {name: digest_file(partial / name) for name in (IDS, OFFSETS)})
 
 
@@ -159,5 +159,5 @@ def _open(entry: Path) -> TokenStore | None:
     except (XalignError, OSError):
         return None
     # As a plain array: slicing `np.memmap` itself costs several times as much.
-    ids = np.asarray(np.load(entry / IDS, mmap_mode="r"))
-    return TokenStore(ids, np.load(entry / OFFSETS))
+    ids = np.asarray(np.load(entry / IDS, mmap_mode="r", allow_pickle=False))
+    return TokenStore(ids, np.load(entry / OFFSETS, allow_pickle=False))
