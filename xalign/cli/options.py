@@ -11,7 +11,12 @@ PRESET_HELP = "paper, small, demo, smoke, or a YAML file; default: paper, or dem
 MODEL_HELP = "hub name, Hugging Face directory, run directory, or mini (the embedded encoder)"
 
 Pair = Annotated[str, typer.Option(help="Language pair, for example de-en.")]
-Loss = Annotated[str | None, typer.Option(help="S0W0M1 … S1W1M1: sentence, word and masked-LM loss, on or off.")]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        help="S0W0M1 … S1W1M1: sentence, word and masked-LM loss, on or off; with D1 also loss D of a package."
+    ),
+]
 Model = Annotated[str, typer.Option(help=MODEL_HELP)]
 Output = Annotated[Path, typer.Option(help="The run's directory.")]
 Data = Annotated[Path | None, typer.Option(help="Data directory; without one, the embedded testbed.")]

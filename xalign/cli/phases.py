@@ -79,7 +79,9 @@ def align(
 
 
 def finetune(
-    task: Annotated[str, typer.Option(help="pos (UD part-of-speech tags) or topic (SIB-200).")],
+    task: Annotated[
+        str, typer.Option(help="pos (UD part-of-speech tags), topic (SIB-200), or one that a package adds.")
+    ],
     output: o.Output,
     mode: Annotated[str | None, typer.Option(help="full, or linear: a head on the frozen encoder.")] = None,
     model: o.Model = "mini",
