@@ -79,6 +79,7 @@ def test_the_index_names_every_page() -> None:
     assert not [page for page in pages if page != "README.md" and f"]({page})" not in index]
 
 
+@pytest.mark.timeout(3600)
 def test_the_examples_run_in_their_order_and_leave_what_the_pages_say(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 Words: one a line with its tag, in two columns or in any two of CoNLL-U's ten; a blank line ends a sentence. A comment
 ``# sent_id = …`` names it; without one it is called by its number. Texts: a header ``id label text`` or
-``id label text second``, then one item a line; ids shared by translations let tests be paired across languages.
+``id label text second``, then one item a line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEADER = ["id", "label", "text", "second"]
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text, or two that are judged together, and their label; `id` is shared by translations."""
+    """A text, or two that are judged together, and their label; `id` is unique within a file."""
 
     id: str
     label: str
