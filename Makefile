@@ -20,7 +20,7 @@ WITH = --preset "$(PRESET)" $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model
   $(if $(WORKERS),--workers $(WORKERS)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(foreach option,$(SLURM),--slurm $(option))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table1 table2 tableC table3 figure1 stages languages compare tables figures report test test-full lint bench ui constraints audit clean
+.PHONY: help venv demo table1 table2 tableC table3 figure1 stages languages compare tables figures report test test-full docs lint bench ui constraints audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-zA-Z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,9 @@ test: $(INSTALLED) ## the test suite, in two processes with a thread each
 
 test-full: $(INSTALLED) ## the suite with every command ended at 20 random points by each of 3 signals: about an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --kills 20
+
+docs: $(INSTALLED) ## the pages about commands, written anew from the command line and docs/examples.yaml
+	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED) ## measure ratios against what people use today, one line after the other, and draw them
 	for name in alignment vocabulary masked_lm linear finetuning retrieval gradients figure; do \

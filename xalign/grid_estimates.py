@@ -24,6 +24,7 @@ from xalign.config import (
 )
 from xalign.encoder import load_encoder
 from xalign.engine.flops import encoder_flops, head_flops
+from xalign.extensions import like
 from xalign.grid import Grid, Job
 from xalign.hidden_states import hidden_state, resolve_layer
 from xalign.model_source import find_model
@@ -103,7 +104,7 @@ class Estimates:
     def _alignment(self, loss: str, layer: int, pairs: float, masked: float) -> float:
         losses = active_losses(loss)
         found = 0.0
-        if "S" in losses:
+        if set(losses) - {"W", "M"}:
             found += self._encoded(2 * pairs, SHORT, layer)
         if "W" in losses:
             found += self._encoded(pairs, 2 * SHORT, layer)
@@ -117,8 +118,9 @@ class Estimates:
         return self._alignment(config.loss, layer, config.steps * config.batch_size, config.mlm_probability)
 
     def _finetune(self, config: FinetuneConfig) -> float:
-        tokens = SHORT if config.task == "pos" else LONG
-        sentences = min(config.max_sentences or TRAINING[config.task], TRAINING[config.task])
+        task = like(config.task)
+        tokens = SHORT if task == "pos" else LONG
+        sentences = min(config.max_sentences or TRAINING[task], TRAINING[task])
         if config.mode == "linear":  # features once; the heads on them are nothing beside it
             return self._encoded(sentences, tokens, self.depth, trained=False)
         return self._encoded(len(config.seeds) * config.epochs * sentences, tokens, self.depth)
@@ -131,8 +133,9 @@ class Estimates:
         return len(data.topic_languages("test") if task == "topic" else data.treebank_languages("test"))
 
     def _transfer(self, config: TransferConfig, task: str, languages: int, encoders: int) -> float:
-        sentences = languages * min(config.max_sentences or TESTS[task], TESTS[task])
-        return self._encoded(encoders * sentences, SHORT if task == "pos" else LONG, self.depth, trained=False)
+        known = like(task)
+        sentences = languages * min(config.max_sentences or TESTS[known], TESTS[known])
+        return self._encoded(encoders * sentences, SHORT if known == "pos" else LONG, self.depth, trained=False)
 
     def _flores(self, config: RetrieveConfig | DistancesConfig) -> float:
         languages = {code for pair in config.pairs for code in pair.split("-")}
@@ -140,7 +143,7 @@ class Estimates:
         return self._encoded(sentences, LONG, self.depth, trained=False)
 
     def _gradients(self, config: GradientsConfig, loss: str) -> float:
-        tokens = SHORT if config.task == "pos" else LONG
+        tokens = SHORT if like(config.task) == "pos" else LONG
         batches = config.blocks * config.batches
         task = (len(config.languages) + 2) * batches * config.sentences_per_batch  # each language, dev, training data
         masked = len(config.languages) * batches * config.sentences_per_batch

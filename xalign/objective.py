@@ -22,15 +22,16 @@ from xalign.encoder import Encoder, base_of, freeze_unreachable
 from xalign.engine import collective
 from xalign.engine.flops import encoder_flops, head_flops
 from xalign.engine.training import Objective
-from xalign.errors import UsageError
+from xalign.errors import UsageError, XalignError
+from xalign.extensions import load_loss
 from xalign.hidden_states import content_mask, hidden_state, pool
 from xalign.losses import sentence_losses, word_losses
 from xalign.masked_lm_head import masked_lm_head
 
 
 def active_losses(configuration: str) -> str:
-    """The letters switched on in a configuration: ``S1W0M1`` gives ``SM``."""
-    return "".join(configuration[i] for i in (0, 2, 4) if configuration[i + 1] == "1")
+    """The letters switched on in a configuration: ``S1W0M1`` gives ``SM``, ``S1W0M0D1`` gives ``SD``."""
+    return "".join(letter for letter, on in zip(configuration[::2], configuration[1::2], strict=True) if on == "1")
 
 
 class AlignmentObjective(Objective):
@@ -71,6 +72,7 @@ class AlignmentObjective(Objective):
         # Without M the head stays out: it would be moved to the device, and with it the table that it shares.
         self.model = encoder.model if "M" in losses else encoder.base
         self.names = tuple(losses)
+        self.further = {name: load_loss(name) for name in losses if name not in "SWM"}
         self.layer, self.pooling, self.temperature, self.negatives = layer, pooling, temperature, negatives
         self.detach_lookup, self.share_forward = detach_lookup, share_forward and "M" in losses
         self.caches = grad_cache and "S" in losses
@@ -90,9 +92,12 @@ class AlignmentObjective(Objective):
         found: dict[str, Tensor] = {}
         # The view that S reads comes first: its dropout is then the same here and in `cache`.
         masked_states = self._masked_states(batch) if self.share_forward else None
+        vectors = self._vectors(batch, masked_states) if {"S", *self.further} & set(self.names) else None
         for name, weight in zip(self.names, weights, strict=True):
-            if name == "S":
-                found[name] = self._sentence(self._vectors(batch, masked_states), batch, weight)
+            if name == "S" and vectors is not None:
+                found[name] = self._sentence(vectors, batch, weight)
+            elif name in self.further and vectors is not None:
+                found[name] = self._further(name, vectors).sum() * weight
             elif name == "W":
                 found[name] = self._word(batch).sum() * weight
             else:
@@ -151,6 +156,16 @@ class AlignmentObjective(Objective):
         gradient, losses = self._cached.pop(0)
         carried = (vectors * gradient).sum()
         return carried + (losses.sum() * weight - carried).detach()
+
+    def _further(self, name: str, vectors: Tensor) -> Tensor:
+        """A loss that a package adds: (n,), one value for each pair of this process's micro-batch."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            losses: Tensor = self.further[name](*vectors.float().chunk(2))
+        if losses.shape != (len(vectors) // 2,):
+            raise XalignError(
+                f"loss {name}: gave {tuple(losses.shape)} where ({len(vectors) // 2},) was due: one value for each pair"
+            )
+        return losses
 
     def _contrast(self, source: Tensor, target: Tensor, texts: Tensor) -> Tensor:
         return sentence_losses(

@@ -1,7 +1,7 @@
 """From tokenised sentence pairs to the views that the alignment losses read.
 
 Views: *separate* (both languages in one fused batch, sources first), *pair* (each pair concatenated, with its bag of
-words), *masked* (as separate or as pair, with tokens to predict).
+words), *masked* (as separate or as pair, with tokens to predict). Losses that packages add read *separate*, as S does.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ class PairBatches:
     ) -> None:
         self.source, self.target, self.layout, self.order = source, target, layout, order
         self.losses, self.seed, self.word_negatives = losses, seed, word_negatives
+        self.further = [name for name in losses if name not in "SWM"]
         self.mlm_probability, self.mlm_input = mlm_probability, mlm_input
         self.clean_view = not (share_forward and "M" in losses)
         self.accumulation, self.rank, self.processes = accumulation, rank, processes
@@ -155,9 +156,9 @@ class PairBatches:
         arrays: dict[str, np.ndarray] = {}
         counts: list[float] = []
         separate = pad([self.layout.sentence(ids) for ids in first + second], self.layout.padding)
+        if self.clean_view and ("S" in self.losses or self.further):
+            arrays["separate"] = separate
         if "S" in self.losses and self.keys is not None:
-            if self.clean_view:
-                arrays["separate"] = separate
             arrays["texts"] = np.stack([self.keys[0][examples], self.keys[1][examples]])
             counts.append(2 * len(examples))
         if "W" in self.losses:
@@ -168,6 +169,7 @@ class PairBatches:
         if "M" in self.losses:
             arrays |= self._masked(step, examples, separate, first, second)
             counts.append(float(len(arrays["predict"])))
+        counts += [float(len(examples)) for _ in self.further]
         tokens = sum(arrays[view].size for view in ("separate", "pair", "masked") if view in arrays)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return MicroBatch(tensors, torch.tensor(counts, dtype=torch.float64), examples.tolist(), len(examples), tokens)

@@ -18,6 +18,7 @@ from typing import Any
 
 from xalign.config import as_dict, keyed
 from xalign.errors import UsageError, XalignError
+from xalign.extensions import used
 from xalign.full_disk import naming_full_disk
 from xalign.provenance import circumstances
 from xalign.storage import (
@@ -57,15 +58,16 @@ class RunResult:
 
 def run_key(phase: str, config: Any, inputs: Inputs) -> str:
     """The identity of a run: SHA-256 over the phase, the options that change numbers, and the digests of its inputs."""
-    return digest_json(
-        {
-            "phase": phase,
-            "options": {k: list(v) if isinstance(v, tuple) else v for k, v in keyed(config).items()},
-            "weights": inputs.weights,
-            "data": dict(inputs.data),
-            "method_version": METHOD_VERSION,
-        }
-    )
+    identity = {
+        "phase": phase,
+        "options": {k: list(v) if isinstance(v, tuple) else v for k, v in keyed(config).items()},
+        "weights": inputs.weights,
+        "data": dict(inputs.data),
+        "method_version": METHOD_VERSION,
+    }
+    # Of a package that adds a task or a loss the version counts: its author raises it when numbers change.
+    added = used(getattr(config, "task", None), getattr(config, "loss", None))
+    return digest_json(identity | {"packages": added} if added else identity)
 
 
 class Run:

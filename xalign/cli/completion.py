@@ -30,8 +30,9 @@ def choices(field: str) -> Values:
         here = PHASES.get(ctx.info_name or "")
         for config in (*((here,) if here else ()), *PHASES.values()):
             for each in dataclasses.fields(config):
-                if each.name == field and (found := declaration(each).choices):
-                    return beginning(map(str, found), incomplete)
+                declared = declaration(each)
+                if each.name == field and declared.choices:
+                    return beginning(map(str, (*declared.choices, *declared.added())), incomplete)
         return []
 
     return complete

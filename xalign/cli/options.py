@@ -16,7 +16,8 @@ Pair = Annotated[str, typer.Option(autocompletion=completion.pairs, help="Langua
 Loss = Annotated[
     str | None,
     typer.Option(
-        autocompletion=completion.choices("loss"), help="S0W0M1 … S1W1M1: sentence, word and masked-LM loss, on or off."
+        autocompletion=completion.choices("loss"),
+        help="S0W0M1 … S1W1M1: sentence, word and masked-LM loss, on or off; with D1 also loss D of a package.",
     ),
 ]
 Model = Annotated[str, typer.Option(help=MODEL_HELP)]

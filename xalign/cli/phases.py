@@ -91,7 +91,8 @@ def finetune(
     task: Annotated[
         str,
         typer.Option(
-            autocompletion=completion.choices("task"), help="pos (UD part-of-speech tags) or topic (SIB-200)."
+            autocompletion=completion.choices("task"),
+            help="pos (UD part-of-speech tags), topic (SIB-200), or one that a package adds.",
         ),
     ],
     output: o.Output,

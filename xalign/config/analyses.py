@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xalign.config.fields import option
-from xalign.config.phases import LANGUAGES, LOSSES, PRECISIONS, TASKS, RunOptions
+from xalign.config.phases import LANGUAGES, LOSSES, PRECISIONS, TASKS, RunOptions, further_losses
 from xalign.config.transformations import TransformOptions
+from xalign.extensions import task_names
 
 RETRIEVAL_GROUPS = {
     "aligned with English": ("deu-eng", "kaz-eng", "kor-eng", "jpn-eng"),
@@ -64,9 +65,11 @@ class GradientsConfig(AnalysisOptions):
     """Cosines between the gradients of objectives: Table 3."""
 
     precision: str = option("fp32", "gradients are compared in fp32", choices=("fp32",))
-    task: str = option(help="downstream task", choices=TASKS)
+    task: str = option(help="downstream task", choices=TASKS, also=task_names)
     pair: str | None = option(None, "alignment pair; None = the pair that the model was aligned on")
-    loss: str | None = option(None, "alignment loss; None = the one that the model was aligned with", choices=LOSSES)
+    loss: str | None = option(
+        None, "alignment loss; None = the one that the model was aligned with", choices=LOSSES, also=further_losses
+    )
     heads: str | None = option(None, "run of 'finetune --mode linear' with heads; None = train them", kind="place")
     protocol: str = option("checkpoint", "once, or after each epoch of full fine-tuning", choices=PROTOCOLS)
     languages: tuple[str, ...] = option(LANGUAGES, "languages of the per-language views", mark="inferred")
@@ -86,7 +89,7 @@ class GradientsConfig(AnalysisOptions):
 class CalibrateConfig(RunOptions):
     """A search for learning rates by English development data."""
 
-    task: str = option(help="downstream task", choices=TASKS)
+    task: str = option(help="downstream task", choices=TASKS, also=task_names)
     mode: str = option("full", "train everything, or a head on the frozen encoder", choices=("full", "linear"))
     learning_rates: tuple[float, ...] | None = option(
         None, "candidate rates of the encoder", low=0, by={"full": (1e-5, 2e-5, 5e-5), "linear": (0.0,)}

@@ -13,11 +13,12 @@ import reprlib
 import types
 import typing
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from xalign.errors import UsageError
+from xalign.extensions import like
 
 MARKS = ("paper", "inferred", "lineage", "chosen", "user", "measured")
 Kind = typing.Literal["identity", "execution", "place"]
@@ -46,6 +47,15 @@ class Declaration:
     by: Mapping[str, Any] | None
     late: bool = False
     empty: bool = False
+    also: Callable[[], Iterable[Any]] | None = None
+
+    def admits(self, value: Any) -> bool:
+        """Whether `value` is one of the choices, or one that an installed package adds to them."""
+        return self.choices is None or value in self.choices or value in self.added()
+
+    def added(self) -> tuple[Any, ...]:
+        """The choices that installed packages add."""
+        return tuple(self.also()) if self.also is not None else ()
 
 
 def option(
@@ -61,6 +71,7 @@ def option(
     by: Mapping[str, Any] | None = None,
     late: bool = False,
     empty: bool = False,
+    also: Callable[[], Iterable[Any]] | None = None,
 ) -> Any:
     """Declare a field of a configuration.
 
@@ -76,11 +87,13 @@ def option(
             then ``None``.
         late: an identity option younger than runs that should stay valid: at its default it is left out of a run's key.
         empty: a list that has entries by default may be given without any.
+        also: the choices that installed packages add.
     """
     if mark not in MARKS:
         raise ValueError(f"unknown provenance mark {mark!r}")
     provenance = Provenance(mark, source)
-    declared = Declaration(help, provenance, kind, tuple(choices) if choices else None, low, high, by, late, empty)
+    limits = tuple(choices) if choices else None, low, high
+    declared = Declaration(help, provenance, kind, *limits, by, late, empty, also)
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"option": declared})
     return dataclasses.field(default=default, metadata={"option": declared})
@@ -94,7 +107,9 @@ def declaration(field: dataclasses.Field[Any]) -> Declaration:
 
 def pick(values: Mapping[str, Any], *, task: str = "", mode: str = "", pair: str = "") -> Any:
     """The best fit in a mapping keyed ``pos-full``, ``pos``, ``full``, ``en-kk`` or ``other``; None without one."""
-    keys = (f"{task}-{mode}", task, mode, pair, "-".join(reversed(pair.split("-"))), "other")
+    known = like(task)  # of a package's task: words have the defaults of pos, sentences those of topic
+    tasks = (f"{task}-{mode}", task, f"{known}-{mode}", known)
+    keys = (*tasks, mode, pair, "-".join(reversed(pair.split("-"))), "other")
     return next((values[key] for key in keys if key in values), None)
 
 
@@ -171,10 +186,9 @@ def check(config: Any) -> None:
         for item in value if isinstance(value, tuple) else (value,):
             if item is None:
                 continue
-            if declared.choices is not None and item not in declared.choices:
-                raise UsageError(
-                    f"{field.name}={str(item)[:100]} is unknown: choose from {', '.join(map(str, declared.choices))}"
-                )
+            if declared.choices is not None and not declared.admits(item):
+                known = ", ".join(map(str, (*declared.choices, *declared.added())))
+                raise UsageError(f"{field.name}={str(item)[:100]} is unknown: choose from {known}")
             if isinstance(item, (int, float)) and not isinstance(item, bool):
                 below = declared.low is not None and not item >= declared.low
                 above = declared.high is not None and not item <= declared.high

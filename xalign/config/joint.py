@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xalign.config.fields import option
-from xalign.config.phases import LOSSES, FinetuneConfig
+from xalign.config.phases import LOSSES, FinetuneConfig, further_losses
 from xalign.errors import UsageError
 
 COMBINATIONS = ("sum", "pcgrad", "cagrad", "mgda", "gradvac", "random", "alternate")
@@ -27,7 +27,9 @@ class JointConfig(FinetuneConfig):
     cagrad_c: float = option(0.5, "CAGrad: radius around the mean gradient, in its norms", low=0)
     gradvac_beta: float = option(0.01, "GradVac: how far a step moves the wanted cosines", low=0, high=1)
     freeze: str = option("none", "what nothing trains: embeddings and the lower half", choices=("none", "lower"))
-    loss: str = option("S1W0M0", "alignment losses: sentence, word, masked-LM; on or off", choices=LOSSES)
+    loss: str = option(
+        "S1W0M0", "alignment losses: sentence, word, masked-LM; on or off", choices=LOSSES, also=further_losses
+    )
     pairs_batch_size: int = option(32, "pairs a step, over all processes", low=2, source="as in align")
     pairs_max_length: int = option(128, "tokens a sentence of a pair, special tokens included", low=8)
     max_pairs: int | None = option(

@@ -7,9 +7,11 @@ states; *lineage* was read in the released code of works it builds on; *chosen* 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, combinations
 
 from xalign.config.fields import option, resolve
 from xalign.config.transformations import TransformOptions
+from xalign.extensions import loss_letters, task_names
 
 LANGUAGES = ("deu", "eng", "kaz", "kor", "jpn", "hin", "zho", "spa", "rus", "lit", "kas", "fra", "bul", "heb")
 ALL_LANGUAGES = ("all",)
@@ -18,6 +20,13 @@ LOSSES = ("S0W0M1", "S0W1M0", "S0W1M1", "S1W0M0", "S1W0M1", "S1W1M0", "S1W1M1")
 TASKS = ("pos", "topic")
 MODES = ("full", "linear")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def further_losses() -> list[str]:
+    """Configurations with losses that packages add: ``S0W0M0D1``, ``S1W0M1D1``."""
+    letters = loss_letters()
+    added = chain.from_iterable(combinations(letters, count) for count in range(1, len(letters) + 1))
+    return [base + "".join(f"{letter}1" for letter in some) for some in added for base in ("S0W0M0", *LOSSES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +82,9 @@ class AlignConfig(TrainingOptions):
 
     pair: str = option(help="language pair, for example de-en")
     loss: str = option(
-        "S1W0M1", "sentence, word and masked-LM loss: on or off", choices=LOSSES, mark="paper", source="§4.2"
-    )
+        "S1W0M1", "sentence, word and masked-LM loss: on or off", choices=LOSSES, mark="paper", source="§4.2",
+        also=further_losses,
+    )  # fmt: skip
     steps: int = option(6000, "optimizer steps", low=1, mark="paper", source="appendix B")
     keep_steps: tuple[int, ...] = option(
         (3000,), "encoders kept on the way", low=1, mark="paper", source="§4.2", empty=True
@@ -139,7 +149,7 @@ class AlignConfig(TrainingOptions):
 class FinetuneConfig(TrainingOptions):
     """Phase II: fine-tuning on English, all of the encoder or the head alone."""
 
-    task: str = option(help="downstream task", choices=TASKS)
+    task: str = option(help="downstream task", choices=TASKS, also=task_names)
     mode: str = option("full", "train everything, or a head on the frozen encoder", choices=MODES, mark="paper")
     language: str = option("eng", "language of the training data", mark="paper")
     treebank: str | None = option(None, "UD treebank of the training data; None = the preferred one")
@@ -227,9 +237,11 @@ class GridConfig:
     pairs: tuple[str, ...] = option(
         ("de-en", "en-kk", "ja-kk", "kk-ko"), "alignment pairs", mark="paper", source="§4.2"
     )
-    losses: tuple[str, ...] = option(LOSSES, "alignment losses", choices=LOSSES, mark="paper", source="table 1")
+    losses: tuple[str, ...] = option(
+        LOSSES, "alignment losses", choices=LOSSES, mark="paper", source="table 1", also=further_losses
+    )
     align_seeds: tuple[int, ...] = option((42,), "alignment seeds of each cell", low=0)
-    tasks: tuple[str, ...] = option(TASKS, "downstream tasks", choices=TASKS, mark="paper")
+    tasks: tuple[str, ...] = option(TASKS, "downstream tasks", choices=TASKS, mark="paper", also=task_names)
     modes: tuple[str, ...] = option(MODES, "fine-tuning modes", choices=MODES, mark="paper")
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@
     flores200_dataset/<split>/<code>.<split>                  FLORES-200; metadata_<split>.tsv beside the splits
     muse/<source>-<target>.txt, lexicons/<source>-<target>.tsv    bilingual dictionaries
     mono/<language>.txt[.gz|.xz]                              one segment a line
+    <task>/<language>/<split>.tsv                             tasks that packages add, see `xalign.data.labelled`
 
 A method returns a file that exists, or raises one line that says what was looked for and what is there instead.
 """
@@ -24,6 +25,7 @@ from xalign.errors import UsageError
 TREEBANK_SPLITS = ("train", "dev", "test")
 TOPIC_SPLITS = ("train", "dev", "test")
 FLORES_SPLITS = ("dev", "devtest")
+LABELLED_SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,26 @@ class DataDirectory:
         """The languages that have a SIB-200 file of this split, by code."""
         _check_split(split, TOPIC_SPLITS, "SIB-200")
         found = {_language(path.parent.name) for path in self._topic_folder.glob(f"*/{split}.tsv")}
+        return sorted((language for language in found if language), key=lambda language: language.code)
+
+    def labelled(self, task: str, language: Language, split: str) -> Path:
+        """The file of a language for a task that a package adds; its folder has any of the language's codes.
+
+        Raises:
+            UsageError: an unknown split, or no such file.
+        """
+        _check_split(split, LABELLED_SPLITS, task)
+        codes = [code for code in (language.code, language.short, language.flores) if code]
+        for code in codes:
+            if (path := self.path / task / code / f"{split}.tsv").is_file():
+                return path
+        path = self.path / task / codes[0] / f"{split}.tsv"
+        there = [other.code for other in self.labelled_languages(task, split)]
+        return _existing(path, f"{task} {split} for {language.name}", there)
+
+    def labelled_languages(self, task: str, split: str) -> list[Language]:
+        """The languages that have a file of this split for a task that a package adds, by code."""
+        found = {_language(path.parent.name) for path in (self.path / task).glob(f"*/{split}.tsv")}
         return sorted((language for language in found if language), key=lambda language: language.code)
 
     @property

@@ -18,10 +18,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xalign.data.dictionaries import Translations, dictionary_files, languages_from, translations_from
+from xalign.data.labelled import LabelledText
 from xalign.data.languages import Language, parse_list
 from xalign.data.layout import DataDirectory
 from xalign.data.topics import TopicSentence
@@ -29,6 +31,7 @@ from xalign.data.treebank import TaggedSentence
 from xalign.errors import UsageError
 from xalign.randomness import uniforms
 
+Sentence = TaggedSentence | TopicSentence | LabelledText
 METHOD = "codeswitch"
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")  # of running text: letters, and what joins them
 
@@ -111,12 +114,16 @@ class CodeSwitcher:
             "known_words": self.known, "exchanged_words": self.exchanged,
         }  # fmt: skip
 
-    def __call__(self, sentence: TaggedSentence | TopicSentence) -> TaggedSentence | TopicSentence:
+    def __call__(self, sentence: Sentence) -> Sentence:
         """A sentence with as many words as before, under the same label or tags; what stands between words stays."""
         if isinstance(sentence, TaggedSentence):
             return dataclasses.replace(sentence, words=self._exchange(sentence.id, sentence.words))
-        words = iter(self._exchange(sentence.id, WORD.findall(sentence.text)))
-        return dataclasses.replace(sentence, text=WORD.sub(lambda _: next(words), sentence.text))
+        texts = {"text": sentence.text}
+        if isinstance(sentence, LabelledText) and sentence.second is not None:
+            texts["second"] = sentence.second
+        words = iter(self._exchange(sentence.id, [word for text in texts.values() for word in WORD.findall(text)]))
+        switched: dict[str, Any] = {name: WORD.sub(lambda _: next(words), text) for name, text in texts.items()}
+        return dataclasses.replace(sentence, **switched)
 
     def _exchange(self, id_: str, words: Sequence[str]) -> list[str]:
         key = int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest(), "little")

@@ -132,7 +132,7 @@ class Study:
             [fixed.layout.sentence(ids) for ids in tokenize_cached(list(side), encoder.tokenizer)] for side in texts
         ]
         places = None
-        if self.task.name == "pos":
+        if self.task.unit == "words":
             found = corresponding_pieces(fixed.encoder, *texts, fixed.encoding, length=config.max_length)
             places = [pieces.places for pieces in found]
         if config.reverse:

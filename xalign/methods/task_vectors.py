@@ -32,7 +32,7 @@ class TaskVectors:
         Raises:
             UsageError: too few to fit a map.
         """
-        if self.task.name == "topic":
+        if self.task.unit == "sentences":
             pair = sentence_vectors(self.encoder, *texts, self.encoding, pooling="mean", length=self.length)
         else:
             pair = word_vectors(self.encoder, *texts, self.encoding, length=self.length)

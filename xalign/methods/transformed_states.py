@@ -45,7 +45,7 @@ class StateFitter:
         Raises:
             UsageError: too few pairs of vectors to fit on.
         """
-        if self.task.name == "pos" and self.transform != CENTRING:
+        if self.task.unit == "words" and self.transform != CENTRING:
             source, target = word_vectors(
                 self.encoder, texts.source, texts.target, self.encoding, length=self.length, layer=self.layer
             )
@@ -62,7 +62,7 @@ class StateFitter:
         return self._english[1]
 
     def _vectors(self, texts: Sequence[str]) -> Tensor:
-        if self.task.name == "pos":
+        if self.task.unit == "words":
             return piece_vectors(self.encoder, texts, self.encoding, length=self.length, layer=self.layer)
         vectorizer = Vectorizer(self.encoder, self.encoding, self.length, self.pooling)
         return torch.from_numpy(vectorizer.compute(texts, [self.layer])[0])

@@ -111,7 +111,7 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
     losses = active_losses(config.loss)
     sides = corpus.train.source, corpus.train.target, corpus.held_out.source, corpus.held_out.target
     first, second, *held_out = stores = [tokenize_cached(texts, encoder.tokenizer) for texts in sides]
-    if config.vocabulary == "used" and losses == "S":
+    if config.vocabulary == "used" and not {"W", "M"} & set(losses):  # W draws from the table, M predicts all of it
         keep_used_rows(encoder, (store.ids for store in stores))
     layer = resolve_layer(config.layer, encoder.depth)
     objective = AlignmentObjective(

@@ -98,8 +98,8 @@ def _description(setting: Setting) -> dict[str, Any]:
         "task": config.task,
         "mode": config.mode,
         "labels": list(setting.task.labels),
-        "label_on": config.label_on if config.task == "pos" else None,
-        "pooling": config.pooling if config.task == "topic" else None,
+        "label_on": config.label_on if setting.task.unit == "words" else None,
+        "pooling": config.pooling if setting.task.unit == "sentences" else None,
         "layer": encoder.depth,
         "width": encoder.width,
         "max_length": config.max_length,
@@ -112,7 +112,7 @@ def _say(setting: Setting, length: int) -> None:
         return
     split = int((examples.input_starts[1:] - examples.input_starts[:-1] > 1).sum())
     cut = f", {split:,} of them in several windows" if split else ""
-    words = f", {len(examples.labels):,} words" if setting.task.name == "pos" else ""
+    words = f", {len(examples.labels):,} words" if setting.task.unit == "words" else ""
     print(
         f"{config.task} {config.mode}: {len(examples):,} sentences{words} in {config.language}, "
         f"at most {length} tokens each{cut}; {len(setting.dev):,} for development"
