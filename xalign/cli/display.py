@@ -68,14 +68,20 @@ def show_result(outcome: RunResult) -> None:
 def _few(numbers: dict[str, float]) -> str:
     """Every number with its key; of more than can be read, the mean and the extremes."""
     if len(numbers) <= MOST_NUMBERS:
-        return ", ".join(f"{key} {number:.3f}" for key, number in numbers.items())
+        return ", ".join(f"{key} {_number(number)}" for key, number in numbers.items())
     low, high = (choose(numbers, key=numbers.__getitem__) for choose in (min, max))
     mean = sum(numbers.values()) / len(numbers)
     return f"mean {mean:.3f} of {len(numbers)}, from {low} {numbers[low]:.3f} to {high} {numbers[high]:.3f}"
 
 
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
 def _mean(value: Any) -> float | None:
     """A number, or the mean of a dictionary's numbers; None for anything else."""
+    if isinstance(value, int):
+        return value
     values = list(value.values()) if isinstance(value, dict) else [value]
     numbers = [item for item in values if isinstance(item, int | float)]
     return sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None
