@@ -17,7 +17,7 @@ from tiny import tiny_data, tiny_encoder
 ALLOWED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 COMMON = {"deadline": None, "database": None, "suppress_health_check": ALLOWED}
 settings.register_profile("quick", derandomize=True, max_examples=25, phases=[Phase.explicit, Phase.generate], **COMMON)
-settings.register_profile("full", max_examples=2000, print_blob=True, **COMMON)
+settings.register_profile("full", max_examples=400, print_blob=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
