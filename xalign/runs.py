@@ -21,8 +21,8 @@ from xalign.errors import UsageError, XalignError
 from xalign.extensions import used
 from xalign.full_disk import naming_full_disk
 from xalign.provenance import circumstances
+from xalign.run_claim import claim, make_writable
 from xalign.storage import (
-    PARTIAL,
     digest_json,
     locked,
     read_json,
@@ -187,9 +187,9 @@ def open_run(
     if not main:
         yield Run(directory, record, resuming=config.resume, main=False)
         return
-    _make_writable(directory, config.data)
+    make_writable(directory, config.data)
     with locked(directory / ".lock"):
-        resuming = _claim(directory, record, resume=config.resume, overwrite=config.overwrite)
+        resuming = claim(directory, record, resume=config.resume, overwrite=config.overwrite)
         remove_partials(directory)
         (directory / "failed.json").unlink(missing_ok=True)
         if not resuming:
@@ -202,55 +202,6 @@ def open_run(
                 with suppress(XalignError, OSError):  # the reason must reach the user where it cannot be written
                     run.fail(str(error) or type(error).__name__, getattr(error, "step", None))
             raise
-
-
-def _make_writable(directory: Path, data: str | None) -> None:
-    if data is not None and directory.resolve().is_relative_to(Path(data).resolve()):
-        raise UsageError(f"{directory}: lies inside --data {data}, where nothing is written; choose another --output")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / ".lock").touch()
-    except OSError as error:
-        raise UsageError(f"{directory}: cannot be written ({error.strerror}); choose another --output") from None
-
-
-def _claim(directory: Path, record: dict[str, Any], *, resume: bool, overwrite: bool) -> bool:
-    """Decide whether to start (false) or to continue (true) in `directory`, clearing it where that was asked for."""
-    present = [path for path in directory.iterdir() if path.name != ".lock" and not path.name.startswith(PARTIAL)]
-    if not present:
-        return False
-    if not (directory / "run.json").is_file():
-        raise UsageError(f"{directory}: holds files but no run; choose an empty or new directory as --output")
-    there = read_record(directory / "run.json", phase=str, key=str, config=dict, inputs=dict)
-    if overwrite:
-        for path in present:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        return False
-    if there["key"] != record["key"]:
-        raise UsageError(
-            f"{directory}: holds another run ({_difference(there, record)}); use --overwrite or another --output"
-        )
-    if not resume:
-        raise UsageError(
-            f"{directory}: holds this run, unfinished; continue it with --resume or start anew with --overwrite"
-        )
-    return True
-
-
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    if there["phase"] != here["phase"]:
-        return f"a {there['phase']} run"
-    for name, value in here["config"].items():
-        if name not in ("output", "model", "data", "resume", "overwrite") and there["config"].get(name) != value:
-            return f"{name} is {there['config'].get(name)} there, {value} here"
-    if there["inputs"].get("weights") != here["inputs"]["weights"]:
-        return "made from another model"
-    return (
-        "made from other data" if there["inputs"].get("data") != here["inputs"]["data"] else "made by another version"
-    )
 
 
 def state_of(directory: Path) -> str:

@@ -70,7 +70,7 @@ def test_a_preset_of_ones_own_is_offered(offered, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_reports_that_are_offered_are_those_that_there_are() -> None:
-    from xalign.cli.grid import REPORT_NAMES
+    from xalign.cli.report import REPORT_NAMES
     from xalign.report.catalogue import REPORTS
 
     assert set(REPORT_NAMES) == {*REPORTS, "all"}

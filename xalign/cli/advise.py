@@ -11,8 +11,8 @@ import typer
 from xalign.cli import completion
 from xalign.cli import options as o
 from xalign.cli.display import console, show_config
-from xalign.cli.grid import Format, check_output, show_report
 from xalign.cli.phases import prepare
+from xalign.cli.report import Format, check_output, show_report
 from xalign.config import AdviseConfig
 from xalign.errors import UsageError, XalignError
 from xalign.naming import BASE, advise_name

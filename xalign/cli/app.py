@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from xalign.cli import advise, analyses, cite, data, encoders, grid, joint, methods, phases, realign, runs, tools
+from xalign.cli import (
+    advise,
+    analyses,
+    cite,
+    data,
+    encoders,
+    grid,
+    joint,
+    methods,
+    phases,
+    realign,
+    report,
+    runs,
+    tools,
+)
 
 app = typer.Typer(
     name="xalign",
@@ -27,9 +41,9 @@ app.command()(advise.advise)
 app.command()(realign.realign)
 app.command()(encoders.embed)
 app.command()(encoders.export)
-app.command()(grid.report)
-app.command()(grid.predict)
-app.command()(grid.compare)
+app.command()(report.report)
+app.command()(report.predict)
+app.command()(report.compare)
 app.command()(cite.cite)
 app.command()(tools.doctor)
 app.add_typer(grid.grid_app, name="grid")

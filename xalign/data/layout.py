@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from xalign.data.corpus_files import files_of, is_table, language_named, listed, moses_corpora, only_corpus
 from xalign.data.languages import Language, find, parse_pair
 from xalign.data.treebank import PREFERRED_TREEBANKS
 from xalign.errors import UsageError
@@ -57,17 +58,17 @@ class DataDirectory:
         """
         source, target = parse_pair(pair)
         folder = self._pair_folder(pair)
-        names = [path.name for path in _files(folder)]
-        moses = _moses_corpora(folder, source, target)
+        names = [path.name for path in files_of(folder)]
+        moses = moses_corpora(folder, source, target)
         complete = {stem: sides for stem, sides in moses.items() if len(sides) == 2}
         if complete:
-            sides = complete[_only_corpus(folder, complete)]
+            sides = complete[only_corpus(folder, complete)]
             return sides[source], sides[target]
-        tables = {name.removesuffix(".gz"): folder / name for name in sorted(names, reverse=True) if _is_table(name)}
+        tables = {name.removesuffix(".gz"): folder / name for name in sorted(names, reverse=True) if is_table(name)}
         if tables:
-            return tables[_only_corpus(folder, tables)]
+            return tables[only_corpus(folder, tables)]
         wanted = f"*.{source.short or source.code} and *.{target.short or target.code} of one corpus (or *.tsv)"
-        raise UsageError(f"{folder}: no {wanted}, plain or .gz; there is: {_listed(names)}")
+        raise UsageError(f"{folder}: no {wanted}, plain or .gz; there is: {listed(names)}")
 
     def treebank(self, language: Language, split: str, name: str | None = None) -> Path:
         """The CoNLL-U file of a language: of the treebank `name`, else the preferred one, else the only one.
@@ -86,9 +87,9 @@ class DataDirectory:
         if len(found) == 1:
             return next(iter(found.values()))
         if found:
-            raise UsageError(f"{self.path / 'ud'}: {language.name} has several treebanks; name one: {_listed(found)}")
+            raise UsageError(f"{self.path / 'ud'}: {language.name} has several treebanks; name one: {listed(found)}")
         wanted = self.path / "ud" / "UD_*" / f"{language.short or language.code}_*-ud-{split}.conllu"
-        there = _listed(sorted(other.code for other in treebanks))
+        there = listed(sorted(other.code for other in treebanks))
         raise UsageError(f"{wanted}: no such file (UD {split} for {language.name}); there is: {there}")
 
     def topics(self, language: Language, split: str) -> Path:
@@ -109,7 +110,7 @@ class DataDirectory:
         """
         _check_split(split, FLORES_SPLITS, "FLORES-200")
         path = self.path / "flores200_dataset" / split / f"{language.flores}.{split}"
-        return _existing(path, f"FLORES-200 {split} for {language.name}", [x.stem for x in _files(path.parent)])
+        return _existing(path, f"FLORES-200 {split} for {language.name}", [x.stem for x in files_of(path.parent)])
 
     def flores_metadata(self, split: str) -> Path:
         """The file that tells where the lines of FLORES-200 come from.
@@ -119,19 +120,19 @@ class DataDirectory:
         """
         _check_split(split, FLORES_SPLITS, "FLORES-200")
         path = self.path / "flores200_dataset" / f"metadata_{split}.tsv"
-        return _existing(path, f"origins of FLORES-200 {split}", [x.name for x in _files(path.parent)])
+        return _existing(path, f"origins of FLORES-200 {split}", [x.name for x in files_of(path.parent)])
 
     def flores_languages(self, split: str) -> list[Language]:
         """The languages that have a FLORES-200 file of this split, by code."""
         _check_split(split, FLORES_SPLITS, "FLORES-200")
-        found = {_language(path.stem) for path in _files(self.path / "flores200_dataset" / split)}
+        found = {language_named(path.stem) for path in files_of(self.path / "flores200_dataset" / split)}
         return sorted((language for language in found if language), key=lambda language: language.code)
 
     def dictionaries(self) -> dict[tuple[Language, Language], Path]:
         """Bilingual dictionaries by (source, target); where MUSE and another lexicon have a pair, MUSE's."""
         found: dict[tuple[Language, Language], Path] = {}
         for path in [*sorted((self.path / "lexicons").glob("*-*.tsv")), *sorted((self.path / "muse").glob("*-*.txt"))]:
-            source, target = (_language(code) for code in path.stem.split("-", 1))
+            source, target = (language_named(code) for code in path.stem.split("-", 1))
             if source and target and source != target:
                 found[source, target] = path
         return found
@@ -149,11 +150,11 @@ class DataDirectory:
                 if (path := folder / f"{code}{suffix}").is_file():
                     return path
         path = folder / f"{codes[0]}.txt[.gz|.xz]"
-        return _existing(path, f"monolingual text for {language.name}", [x.name for x in _files(folder)])
+        return _existing(path, f"monolingual text for {language.name}", [x.name for x in files_of(folder)])
 
     def available_pairs(self) -> list[str]:
         """The pairs that have a folder with files, as their folders name them."""
-        return sorted(name for name in self._pair_folders() if _files(self.path / "parallel" / name))
+        return sorted(name for name in self._pair_folders() if files_of(self.path / "parallel" / name))
 
     def treebank_languages(self, split: str) -> list[Language]:
         """The languages that have a treebank with this split, by code."""
@@ -163,7 +164,7 @@ class DataDirectory:
     def topic_languages(self, split: str) -> list[Language]:
         """The languages that have a SIB-200 file of this split, by code."""
         _check_split(split, TOPIC_SPLITS, "SIB-200")
-        found = {_language(path.parent.name) for path in self._topic_folder.glob(f"*/{split}.tsv")}
+        found = {language_named(path.parent.name) for path in self._topic_folder.glob(f"*/{split}.tsv")}
         return sorted((language for language in found if language), key=lambda language: language.code)
 
     def labelled(self, task: str, language: Language, split: str) -> Path:
@@ -183,7 +184,7 @@ class DataDirectory:
 
     def labelled_languages(self, task: str, split: str) -> list[Language]:
         """The languages that have a file of this split for a task that a package adds, by code."""
-        found = {_language(path.parent.name) for path in (self.path / task).glob(f"*/{split}.tsv")}
+        found = {language_named(path.parent.name) for path in (self.path / task).glob(f"*/{split}.tsv")}
         return sorted((language for language in found if language), key=lambda language: language.code)
 
     @property
@@ -194,7 +195,7 @@ class DataDirectory:
         """Folder name -> its languages, in the folder's order."""
         folders: dict[str, tuple[Language, Language]] = {}
         for path in sorted((self.path / "parallel").glob("*-*")):
-            first, second = (_language(code) for code in path.name.split("-", 1))
+            first, second = (language_named(code) for code in path.name.split("-", 1))
             if path.is_dir() and first and second:
                 folders[path.name] = (first, second)
         return folders
@@ -203,7 +204,7 @@ class DataDirectory:
         languages = parse_pair(pair)
         matching = [name for name, found in self._pair_folders().items() if set(found) == set(languages)]
         if not matching:
-            there = _listed(self.available_pairs())
+            there = listed(self.available_pairs())
             raise UsageError(f"{self.path / 'parallel'}: no folder for the pair {pair!r}; there is: {there}")
         folders = self._pair_folders()
         return self.path / "parallel" / min(matching, key=lambda name: (name != pair, folders[name] != languages, name))
@@ -214,7 +215,7 @@ class DataDirectory:
         found: dict[Language, dict[str, Path]] = defaultdict(dict)
         for path in sorted((self.path / "ud").glob(f"UD_*/*_*-ud-{split}.conllu")):
             name = path.parent.name.removeprefix("UD_")
-            language = owners.get(name) or _language(path.name.partition("_")[0])
+            language = owners.get(name) or language_named(path.name.partition("_")[0])
             if language:
                 found[language][name] = path
         return dict(found)
@@ -225,48 +226,10 @@ class DataDirectory:
         if matching:
             return matching[0]
         if folder.is_dir():
-            there = _listed(path.name for path in _files(folder))
+            there = listed(path.name for path in files_of(folder))
         else:
-            there = _listed(path.name for path in sorted((self.path / "ud").glob("UD_*")))
+            there = listed(path.name for path in sorted((self.path / "ud").glob("UD_*")))
         raise UsageError(f"{folder}/*-ud-{split}.conllu: no such file; there is: {there}")
-
-
-def _language(code: str) -> Language | None:
-    """The language of a name on disk, which need not be a language at all."""
-    try:
-        return find(code)
-    except UsageError:
-        return None
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder by name; none if it does not exist."""
-    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
-
-
-def _is_table(name: str) -> bool:
-    return name.removesuffix(".gz").endswith(".tsv")
-
-
-def _moses_corpora(folder: Path, *languages: Language) -> dict[str, dict[Language, Path]]:
-    """Corpus (file name without language) -> its side in each language; a plain file goes before its `.gz`."""
-    corpora: dict[str, dict[Language, Path]] = defaultdict(dict)
-    for path in sorted(_files(folder), key=lambda path: (path.suffix == ".gz", path.name)):
-        corpus, _, code = path.name.removesuffix(".gz").rpartition(".")
-        language = _language(code)
-        if corpus and language in languages:
-            corpora[corpus].setdefault(language, path)
-    return dict(corpora)
-
-
-def _only_corpus(folder: Path, names: Iterable[str]) -> str:
-    """The one corpus of a folder; of a corpus that was released in splits, its training part."""
-    corpora = list(names)
-    if len(corpora) > 1:
-        corpora = [name for name in corpora if name.removesuffix(".tsv").endswith("train")] or corpora
-    if len(corpora) > 1:
-        raise UsageError(f"{folder}: several corpora; leave one in the folder: {_listed(corpora)}")
-    return corpora[0]
 
 
 def _check_split(split: str, known: tuple[str, ...], corpus: str) -> None:
@@ -276,12 +239,5 @@ def _check_split(split: str, known: tuple[str, ...], corpus: str) -> None:
 
 def _existing(path: Path, what: str, there: Iterable[str]) -> Path:
     if not path.is_file():
-        raise UsageError(f"{path}: no such file ({what}); there is: {_listed(there)}")
+        raise UsageError(f"{path}: no such file ({what}); there is: {listed(there)}")
     return path
-
-
-def _listed(names: Iterable[str], most: int = 20) -> str:
-    """Names in one line, cut after `most`; "nothing" for none."""
-    items = list(names)
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return (" ".join(items[:most]) or "nothing") + more

@@ -19,15 +19,8 @@ from xalign.report.analyses import Unfinished
 from xalign.report.consistency import require_equal
 from xalign.report.estimates import SHARED_SENTENCES
 from xalign.report.lineage import Chain, read_chain, read_run
-from xalign.report.records import (
-    OUTCOMES,
-    PACKED_OUTCOMES,
-    KnownIds,
-    LanguageOutcomes,
-    is_outcome,
-    outcome_lines,
-    to_arrays,
-)
+from xalign.report.outcomes import KnownIds, LanguageOutcomes, is_outcome, outcome_lines, to_arrays
+from xalign.report.records import OUTCOMES, PACKED_OUTCOMES
 from xalign.report.statistics import DRAWS, SEED, bootstrap_seeds, bootstrap_sentences
 from xalign.runs import find_runs, state_of
 from xalign.storage import naming_damage, read_json

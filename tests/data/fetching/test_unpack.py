@@ -202,7 +202,11 @@ def test_a_gzip_whose_checksum_is_wrong_is_damaged(tmp_path: Path) -> None:
     assert "damaged" in refused(archive, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", gzip.compress(b"text, no tar" * 100)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>not found</html>", gzip.compress(b"text, no tar" * 100, mtime=0)],
+    ids=["nothing", "a page", "compressed text"],
+)
 def test_what_is_no_archive_is_told_as_such(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(content)
     assert "damaged" in refused(tmp_path / "a", tmp_path)
