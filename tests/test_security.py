@@ -23,6 +23,7 @@ SOURCES = sorted(path for part in ("xalign", "benchmarks") for path in (REPOSITO
 STATEMENTS = (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8")
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 ARCHIVES = {"tarfile", "zipfile"}
+UNPACKING = "xalign/data/fetching/unpack.py"  # the one place, with tests of hostile archives of its own
 SERVERS = {"http.server", "socketserver", "wsgiref.simple_server", "flask", "fastapi", "uvicorn", "gradio"}
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "pandas.read_pickle",
@@ -60,6 +61,7 @@ def test_no_source_file_runs_what_it_reads_or_opens_a_port() -> None:
         f"{path.relative_to(REPOSITORY)}:{line}: {why}"
         for path in SOURCES
         for line, why in faults(ast.parse(path.read_text(encoding="utf-8")))
+        if str(path.relative_to(REPOSITORY)) != UNPACKING or why.removeprefix("imports ") not in ARCHIVES
     ]
     assert len(SOURCES) > 150 and found == []
 

@@ -263,7 +263,9 @@ def test_models_that_were_not_fine_tuned_are_refused(runs: Path, tmp_path: Path)
     with pytest.raises(UsageError, match="no such directory"):
         evaluate(runs, "nowhere", tmp_path / "run")
     (tmp_path / "aligned").mkdir()
-    (tmp_path / "aligned" / "run.json").write_text(json.dumps({"phase": "align"}))
+    (tmp_path / "aligned" / "run.json").write_text(
+        json.dumps({"phase": "align", "key": "", "config": {}, "lineage": {}})
+    )
     with pytest.raises(XalignError, match="this run is incomplete"):
         evaluate(runs, str(tmp_path / "aligned"), tmp_path / "run")
     (tmp_path / "aligned" / "result.json").write_text("{}")

@@ -46,7 +46,7 @@ def read_yaml(path: Path, where: str) -> Any:
         number = error.object.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{where}:{number}: not UTF-8; convert the file to UTF-8") from None
     try:
-        content = yaml.load(text, Loader=_OnceLoader)
+        content = _OnceLoader(text).get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

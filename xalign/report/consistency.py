@@ -132,7 +132,8 @@ def options(record: MadeByRun, phase: str) -> dict[str, Any]:
         return {}
     fields = {f.name: f for f in dataclasses.fields(PHASES[phase]) if declaration(f).kind == "identity"}
     # Options that are younger than the run had their default's effect.
-    config = {name: f.default for name, f in fields.items() if declaration(f).late} | run["config"]
+    steady = {name: f.default for name, f in fields.items() if declaration(f).by is None}
+    config = {name: value for name, value in steady.items() if value is not dataclasses.MISSING} | run["config"]
     return plain({name: value for name, value in config.items() if name in fields.keys() - COORDINATES[phase]})
 
 

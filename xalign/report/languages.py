@@ -109,7 +109,7 @@ def count_table(title: str, block: Block, encoders: list[AlignedEncoder]) -> Tab
         own = None if english is None else signed(english.change.estimate)
         rows.append((encoder.name, *mean, own, int(higher), int(lower), *counts))
     columns = (
-        *("encoder", f"mean of {number}", "interval", "macro F1", "English", "higher", "lower"),
+        *("encoder", f"mean of {number}", "interval", "macro F1: base, aligned", "English", "higher", "lower"),
         *("helped", "harmed", "helped (BH)", "harmed (BH)"),
     )
     note = () if block.base is not None else ("The base is missing: changes cannot be computed.",)
@@ -120,7 +120,7 @@ def f1_change(measured: Measured) -> str | None:
     """Macro F1 before and after alignment."""
     if measured.macro_f1_base is None or measured.macro_f1 is None:
         return None
-    return f"{measured.macro_f1_base:.3f} → {measured.macro_f1:.3f}"
+    return f"{measured.macro_f1_base:.3f}, {measured.macro_f1:.3f}"
 
 
 def simultaneous(change: Interval) -> str:

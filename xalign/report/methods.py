@@ -17,9 +17,9 @@ from xalign.data.languages import find, parse_pair
 from xalign.errors import UsageError, XalignError
 from xalign.naming import BASE
 from xalign.report.consistency import (
+    as_text,
     grouped,
     options,
-    plain,
     require_equal,
     require_same_data,
     require_same_options,
@@ -143,7 +143,7 @@ def _reference(
     base = next(iter(groups.get((*place[:2], BASE), ())), None)
     recipe = {} if base is None else options(base, "finetune")
     own = tuned["config"]
-    if recipe and all(plain(own.get(k, v)) == plain(v) for k, v in recipe.items() if k not in OF_NO_CONSEQUENCE):
+    if recipe and all(as_text(own.get(k, v)) == as_text(v) for k, v in recipe.items() if k not in OF_NO_CONSEQUENCE):
         return BASE
     return f"{BASE}+{BASELINE}" if tuned["phase"] == "realign" else f"{BASE} by the same recipe"
 
