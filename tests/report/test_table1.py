@@ -263,3 +263,18 @@ def test_topic_languages_with_other_sentences_are_refused(tmp_path: Path) -> Non
     write_transfer(tmp_path, "topic", "full", correct={"deu": np.ones((3, 4), int), "eng": np.ones((3, 5), int)})
     with pytest.raises(XalignError, match="not the same in all languages"):
         table1(collect_transfers(tmp_path))
+
+
+def test_where_few_cells_have_several_alignment_seeds_they_are_named_also_if_one_run_is_older_than_an_option(
+    tmp_path: Path,
+) -> None:
+    write_transfer(tmp_path, "pos", "linear")
+    for loss in ("S1W0M0", "S0W1M0"):
+        write_transfer(tmp_path, "pos", "linear", "de-en", loss)
+    newer = {"grad_cache": False, "adapter_targets": []}  # their defaults, which older runs do not record
+    write_transfer(tmp_path, "pos", "linear", "de-en", "S1W0M0", align_seed=15, align=newer)
+    notes = " ".join(note for table in table1(collect_transfers(tmp_path)).tables for note in table.notes)
+    assert "2 alignment seeds in de-en S1W0M0, fewer in the other cells" in notes
+    write_transfer(tmp_path, "pos", "linear", "de-en", "S1W0M0", align_seed=33, align={"grad_cache": True})
+    with pytest.raises(XalignError, match=r"align\.grad_cache \(False and True\)"):
+        table1(collect_transfers(tmp_path))

@@ -121,8 +121,13 @@ def seed_notes(block: Block) -> list[str]:
     if counts == {1}:
         return ["One alignment seed: claims are about these checkpoints, not about the configurations."]
     if len(counts) > 1:
-        few = sorted(str(c.cell) for c in block.cells.values() if c.cell.aligned and len(c.records) < max(counts))
-        return [f"Cells average up to {max(counts)} alignment seeds; fewer in {', '.join(few)}."]
+        most = max(counts)
+        cells = sorted((c for c in block.cells.values() if c.cell.aligned), key=lambda c: str(c.cell))
+        many = ", ".join(f"{c.cell.pair} {c.cell.loss}" for c in cells if len(c.records) == most)
+        return [
+            f"{most} alignment seeds in {many}, fewer in the other cells: "
+            "with one seed, claims are about a checkpoint, not about a configuration."
+        ]
     return [f"Cells average {count} alignment seeds, which the intervals resample too." for count in counts]
 
 
