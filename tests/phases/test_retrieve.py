@@ -172,7 +172,7 @@ def test_fine_tuned_models_and_several_processes_are_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tuned").mkdir()
-    (tmp_path / "tuned" / "run.json").write_text(json.dumps({"phase": "finetune"}))
+    (tmp_path / "tuned" / "run.json").write_text(json.dumps({"phase": "finetune", "key": "", "lineage": {}}))
     with pytest.raises(UsageError, match="a fine-tuned model"):
         measure(tmp_path, tmp_path / "run", model="tuned", data=folder / "data")
     monkeypatch.setenv("WORLD_SIZE", "2")

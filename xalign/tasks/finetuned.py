@@ -9,6 +9,7 @@ encoder-seed15/                full mode: the encoder that belongs to the head
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from xalign.runs import require_complete
 from xalign.storage import digest_file, digest_json, naming_damage, read_record, write_bytes, write_json
 
 HEADS, PROBE = "head", "probe"
+SCORES = "scores"
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -48,9 +50,10 @@ def encoder_directory(run: Path, seed: int) -> Path:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head atomically."""
+    """Write a head atomically; the same head is the same bytes, for runs are known by digests of what they read."""
     tensors = {"weight": head.weight.detach().float().cpu(), "bias": head.bias.detach().float().cpu()}
-    metadata = {key: repr(float(value)) for key, value in head.scores.items()}
+    # One entry: safetensors writes several in another order each time.
+    metadata = {SCORES: json.dumps({key: float(value) for key, value in head.scores.items()}, sort_keys=True)}
     write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
 
@@ -63,9 +66,11 @@ def read_head(path: Path) -> Head:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            scores = {key: float(value) for key, value in metadata.items() if key != "format"}
+            # Earlier runs hold an entry for each score.
+            found = json.loads(metadata[SCORES]) if SCORES in metadata else metadata
+            scores = {key: float(value) for key, value in found.items() if key != "format"}
             return Head(file.get_tensor("weight"), file.get_tensor("bias"), scores)
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise XalignError(f"{path}: cannot be read ({error}); run 'xalign finetune' again with --overwrite") from None
 
 
