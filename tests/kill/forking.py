@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal as signals
 import subprocess
 import sys
 import traceback
@@ -90,6 +91,8 @@ def _run(request: dict[str, Any]) -> None:
     os.dup2(said, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+    signals.signal(signals.SIGINT, signals.default_int_handler)
     noticed, made = _counting(f"{folder}/", request["change"], request["signal"])
     sys.addaudithook(noticed)
     if request["room"]:

@@ -84,7 +84,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for seed, name in enumerate(COMMANDS):
         drawn = points(number or 1, seed)
         cases += [(name, point) for point in (drawn if number else drawn[:2])]
-    metafunc.parametrize(("name", "point"), cases, ids=[f"{name}-{number}" for number, (name, _) in enumerate(cases)])
+    metafunc.parametrize(
+        ("name", "point"),
+        cases,
+        ids=[f"{name}-{point.signal.name}-{number}" for number, (name, point) in enumerate(cases)],
+    )
 
 
 def test_run_again_a_command_that_was_ended_leaves_what_an_untouched_one_leaves(
