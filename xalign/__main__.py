@@ -36,6 +36,13 @@ def run(arguments: list[str], *, speaks: bool = True) -> int:
         arguments: the command line without the program's name.
         speaks: whether this process prints messages.
     """
+    try:
+        return _run(arguments, speaks)
+    except KeyboardInterrupt:  # also while modules are imported and the command line is read
+        return _refuse("interrupted; continue with --resume", 1, speaks)
+
+
+def _run(arguments: list[str], speaks: bool) -> int:
     import typer
 
     from xalign.cli.app import app
@@ -51,8 +58,6 @@ def run(arguments: list[str], *, speaks: bool = True) -> int:
         return _refuse(str(error), error.exit_code, speaks or os.environ.get("LOCAL_RANK") == "0")
     except XalignError as error:
         return _refuse(str(error), error.exit_code, speaks)
-    except KeyboardInterrupt:
-        return _refuse("interrupted; continue with --resume", 1, speaks)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _refuse(f"{where}{error.strerror or error}", 1, speaks)

@@ -182,3 +182,14 @@ def test_a_second_writer_of_the_same_directory_is_refused(
     output.mkdir()
     with locked(output / ".lock"):
         assert "another process" in refuse(2, *aligning(data, encoder), output=output, kept=True)
+
+
+def test_an_interruption_before_the_command_runs_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.main.get_command", interrupted)
+    assert run(["doctor"]) == 1
+    assert capsys.readouterr().err == "xalign: interrupted; continue with --resume\n"
