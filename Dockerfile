@@ -1,8 +1,8 @@
 # xalign with exactly the tested versions:
 #   docker build --tag xalign .
 #   docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/data:/data:ro" --volume "$PWD/runs:/runs" xalign doctor --data /data
-# Another build of torch (for CPUs alone; cu126 for V100) comes from PyTorch's own index of it, given by its address:
-#   docker build --tag xalign:cu126 --build-arg TORCH_INDEX=ADDRESS .
+# Another build of torch (for CPUs alone; cu126 for V100) takes the options of pip that PyTorch's page names for it:
+#   docker build --tag xalign:cu126 --build-arg TORCH_OPTIONS="..." .
 # MLflow's pages listen on the container's own 127.0.0.1: serve them outside (make ui), or with `docker run --network host`.
 FROM python:3.11-slim
 
@@ -11,9 +11,9 @@ RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -r
 
 WORKDIR /opt/xalign
 COPY constraints/cpu.txt constraints/
-# First and alone: no other package is looked for at that address, and this large layer outlives changes of the source.
-ARG TORCH_INDEX=
-RUN pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --constraint constraints/cpu.txt torch
+# First and alone: those options concern no other package, and this large layer outlives changes of the source.
+ARG TORCH_OPTIONS=
+RUN pip install --no-cache-dir --no-deps $TORCH_OPTIONS --constraint constraints/cpu.txt torch
 COPY pyproject.toml README.md LICENSE ./
 COPY xalign xalign/
 RUN pip install --no-cache-dir --constraint constraints/cpu.txt ".[adapters,slurm]"

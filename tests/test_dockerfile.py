@@ -49,9 +49,9 @@ def test_every_install_takes_the_pinned_versions_of_declared_extras() -> None:
     assert all(words[words.index("--constraint") + 1] == "constraints/cpu.txt" for words in installs)
     extras = re.fullmatch(r"\.\[([\w,]+)\]", installs[1][-1])
     assert extras and set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
-    # Another index serves torch alone.
+    # The options for another build of torch concern torch alone.
     assert installs[0][-1] == "torch" and "--no-deps" in installs[0]
-    assert "${TORCH_INDEX:+--index-url" in installs[0] and "index-url" not in shlex.join(installs[1])
+    assert "$TORCH_OPTIONS" in installs[0] and "$TORCH_OPTIONS" not in installs[1]
 
 
 def test_the_python_of_the_image_is_one_that_the_package_takes() -> None:
