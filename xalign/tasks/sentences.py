@@ -14,17 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xalign.data.labelled import load_labelled
-from xalign.data.languages import Language
-from xalign.data.layout import DataDirectory
 from xalign.data.tokens import tokenize_cached
 from xalign.encoder import Encoder
-from xalign.errors import UsageError
 from xalign.pair_batches import Layout
 from xalign.tasks.examples import Examples
+from xalign.tasks.labelled_files import LabelledFiles
 
 
 @dataclass(frozen=True)
-class SentenceTask:
+class SentenceTask(LabelledFiles):
     """A label for the pooled vector of a text, or of two: `pooling` is ``mean`` or ``cls``.
 
     A task of its own gives `name` and `labels`; its data are then read from ``DATA/<name>/<language>/<split>.tsv``
@@ -38,20 +36,6 @@ class SentenceTask:
     unit: ClassVar[str] = "sentences"
     positions: ClassVar[tuple[str | None, ...]] = (None,)
     position: ClassVar[str | None] = None
-
-    def languages(self, data: DataDirectory) -> list[Language]:
-        """The languages with a test set."""
-        return data.labelled_languages(self.name, "test")
-
-    def file(self, data: DataDirectory, language: Language, split: str, treebank: str | None = None) -> Path:
-        """The file of a language and split (train, dev or test).
-
-        Raises:
-            UsageError: there is none, or a treebank was named.
-        """
-        if treebank is not None:
-            raise UsageError(f"treebank={treebank} concerns the task pos; {self.name} has files of its own")
-        return data.labelled(self.name, language, split)
 
     def load(self, path: Path) -> list[Any]:
         """The items of a file.

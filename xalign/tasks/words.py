@@ -15,20 +15,18 @@ from typing import ClassVar
 import numpy as np
 
 from xalign.data.labelled import load_tagged
-from xalign.data.languages import Language
-from xalign.data.layout import DataDirectory
 from xalign.data.tokens import tokenize_cached
 from xalign.data.treebank import TaggedSentence
 from xalign.encoder import Encoder, Tokenizer
-from xalign.errors import UsageError
 from xalign.pair_batches import Layout
 from xalign.tasks.examples import NOWHERE, Examples
+from xalign.tasks.labelled_files import LabelledFiles
 
 BLANK = " ▁Ġ"  # how sentencepiece and byte-level BPE write a word's beginning
 
 
 @dataclass(frozen=True)
-class WordTask:
+class WordTask(LabelledFiles):
     """Labels on one piece of each word: `label_on` is ``first`` or ``first-nonblank``.
 
     A task of its own gives `name` and `labels`; its data are then read from ``DATA/<name>/<language>/<split>.tsv``
@@ -48,20 +46,6 @@ class WordTask:
     def position(self) -> str | None:
         """The position that training labels and accuracy counts."""
         return self.label_on
-
-    def languages(self, data: DataDirectory) -> list[Language]:
-        """The languages with a test set."""
-        return data.labelled_languages(self.name, "test")
-
-    def file(self, data: DataDirectory, language: Language, split: str, treebank: str | None = None) -> Path:
-        """The file of a language and split (train, dev or test).
-
-        Raises:
-            UsageError: there is none, or a treebank was named.
-        """
-        if treebank is not None:
-            raise UsageError(f"treebank={treebank} concerns the task pos; {self.name} has files of its own")
-        return data.labelled(self.name, language, split)
 
     def load(self, path: Path) -> list[TaggedSentence]:
         """The sentences of a file.
