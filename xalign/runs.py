@@ -136,7 +136,7 @@ class Run:
             for name in ("failed.json", "resumed.json"):
                 (self.directory / name).unlink(missing_ok=True)
             if any(self.directory.glob("encoder*/config.json")):
-                from xalign.model_card import write_cards  # most runs leave no encoder, and need no card
+                from xalign.sharing.model_card import write_cards  # most runs leave no encoder, and need no card
 
                 write_cards(self.directory, result)
             write_json(self.directory / "result.json", result)

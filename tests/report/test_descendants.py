@@ -9,10 +9,10 @@ import pytest
 from synthetic import SEEDS, random_outcomes, write_transfer
 from synthetic_analyses import write_retrieval
 
-from xalign.card_metrics import wilson
 from xalign.errors import UsageError
 from xalign.report.descendants import measured_below, sections
 from xalign.report.statistics import bootstrap_seeds, bootstrap_sentences
+from xalign.sharing.card_metrics import wilson
 from xalign.storage import read_json, write_json
 
 PAIRS = ("deu-eng", "kaz-eng")

@@ -194,7 +194,7 @@ def test_the_command_prints_and_names_figures(tmp_path: Path, capsys: pytest.Cap
 
 def test_reports_are_copied_to_one_run_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    from xalign.mlflow_store import open_store
+    from xalign.tracking.store import open_store
 
     write_retrieval(tmp_path, lambda *_: 0.4, pairs=("deu-eng",))
     for name in ("table2", "tableC-top5"):

@@ -36,8 +36,8 @@ def embed(
 
     Example: xalign embed --model runs/de-en --input sentences.txt --output vectors.npy
     """
-    from xalign.embed import EmbedOptions
-    from xalign.embed import embed as run
+    from xalign.sharing.embed import EmbedOptions
+    from xalign.sharing.embed import embed as run
 
     options = EmbedOptions(
         model=model, input=input, output=str(output), layer=layer, pooling=pooling, batch_size=batch_size or 64,
@@ -73,9 +73,9 @@ def export(
 
     Example: xalign export --model runs/de-en --format sentence-transformers --output exported --runs runs
     """
-    from xalign.export import ExportOptions
-    from xalign.export import export as run
     from xalign.report.descendants import measured_below
+    from xalign.sharing.export import ExportOptions
+    from xalign.sharing.export import export as run
 
     options = ExportOptions(
         model=model, output=str(output), format=format, layer=layer, pooling=pooling, truncate=truncate,

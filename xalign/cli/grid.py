@@ -12,7 +12,7 @@ from xalign.cli import options as o
 from xalign.cli.display import console, show_json
 from xalign.config import default_preset
 from xalign.errors import UsageError
-from xalign.slurm import PARALLEL, parse_options
+from xalign.grid.slurm import PARALLEL, parse_options
 
 grid_app = typer.Typer(
     help="The paper's matrix of runs: plan it, run what is missing, see how far it is.", no_args_is_help=True

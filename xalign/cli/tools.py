@@ -22,9 +22,17 @@ def config_show(
     preset: Annotated[
         str, typer.Argument(autocompletion=completion.presets, help="paper, small, demo, smoke, or a YAML file.")
     ],
+    json: o.Json = False,
 ) -> None:
-    """Print every value of a preset with its provenance."""
-    show_preset(show(preset))
+    """Print every value of a preset with its provenance.
+
+    Example: xalign config show paper
+    """
+    rows = list(show(preset))
+    if json:
+        columns = ("phase", "option", "value", "mark", "source")
+        return show_json([dict(zip(columns, (*row[:3], row[3].mark, row[3].source), strict=True)) for row in rows])
+    show_preset(rows)
 
 
 @mlflow_app.command("sync")
@@ -49,7 +57,7 @@ def mlflow_ui(
     """Serve MLflow's page on 127.0.0.1."""
     import subprocess
 
-    from xalign.mlflow_page import page, ui_command
+    from xalign.tracking.page import page, ui_command
 
     command = ui_command(runs, port=port)
     console().print(page(runs, port=port), markup=False)

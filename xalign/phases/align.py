@@ -31,7 +31,6 @@ from xalign.errors import XalignError
 from xalign.hidden_states import resolve_layer
 from xalign.methods import monolingual
 from xalign.methods.lora import Adapter
-from xalign.model_card import write_card
 from xalign.model_source import ModelSource, find_model
 from xalign.naming import align_name, runs_directory, with_method
 from xalign.objective import AlignmentObjective, active_losses
@@ -39,6 +38,7 @@ from xalign.pair_batches import Layout, PairBatches
 from xalign.phases.alignment_options import check_combination, reads_translations
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.runs import Inputs, Run, RunResult, completed, open_run, run_key
+from xalign.sharing.model_card import write_card
 from xalign.storage import replacing_directory
 from xalign.tracking import following
 from xalign.used_vocabulary import keep_used_rows

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from xalign.mlflow_store import one_line, open_store
+from xalign.tracking.store import one_line, open_store
 
 RUN_NAME = "report"
 RUNS_TAG = "xalign.runs"

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xalign.card_metrics import Metric, wilson
 from xalign.errors import UsageError
-from xalign.model_card import metrics_table
 from xalign.report.analyses import Analysis, read_analysis
 from xalign.report.averages import by_language_pair
 from xalign.report.estimates import draw_sentences
@@ -21,6 +19,8 @@ from xalign.report.lineage import read_chain, read_run
 from xalign.report.records import KnownIds, TransferRecord, read_record
 from xalign.report.statistics import DRAWS, SEED, bootstrap_seeds, generator, percentile_interval
 from xalign.runs import find_runs, state_of
+from xalign.sharing.card_metrics import Metric, wilson
+from xalign.sharing.model_card import metrics_table
 from xalign.storage import read_json
 
 Sections = tuple[tuple[str, str], ...]

@@ -19,7 +19,7 @@ from slurm_cluster import slurm, why_not
 from tiny import tiny_data, tiny_encoder
 
 from xalign.errors import UsageError
-from xalign.slurm import GridTask, parse_options
+from xalign.grid.slurm import GridTask, parse_options
 
 here = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM on this machine: {why_not()}")
 ACCELERATE = f"{sys.executable} -m accelerate.commands.launch"

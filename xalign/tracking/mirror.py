@@ -8,18 +8,16 @@ twice. ``tracking.json`` remembers which MLflow run belongs to a directory; with
 from __future__ import annotations
 
 import json
-import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xalign.errors import UsageError, XalignError
-from xalign.mlflow_store import (
+from xalign.runs import find_runs
+from xalign.storage import digest_file, read_json, write_json
+from xalign.tracking.store import (
     EXPERIMENT,
     METRICS_PER_CALL,
     as_text,
@@ -29,22 +27,16 @@ from xalign.mlflow_store import (
     one_line,
     open_store,
 )
-from xalign.mlflow_view import with_average
-from xalign.runs import find_runs
-from xalign.storage import digest_file, read_json, write_json
+from xalign.tracking.view import with_average
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.entities import Run as MlflowRun
     from mlflow.tracking import MlflowClient
 
-    from xalign.runs import Run
-
 LINES_TAG, MIRRORED_TAG = "xalign.metric_lines", "xalign.mirrored"
 RECORDS = ("run.json", "environment.json", "result.json", "failed.json")
 UPLOADS = {"none": (), "final": ("encoder", "encoder-seed*", "head"), "all": ("encoder", "encoder-s*", "head")}
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -189,56 +181,6 @@ class Mirror:
 
     def _remember(self, run_id: str) -> None:
         write_json(self.run / "tracking.json", {"run_id": run_id, "last_step": self._last_step})
-
-
-@contextmanager
-def following(
-    run: Run,
-    *,
-    runs: Path,
-    store: str | None = None,
-    tracking: str = "mlflow",
-    log_checkpoints: str = "final",
-    every_seconds: float = 5.0,
-) -> Iterator[None]:
-    """Mirror a run while the block trains it, in a thread of the main process, and finish when the block ends.
-
-    The block writes ``result.json`` before it ends, if it succeeds. Whatever fails in tracking is one warning line for
-    the whole run, and tried again; it never reaches the block. With `tracking` ``none`` nothing happens.
-    """
-    if tracking == "none" or not run.main:
-        yield
-        return
-    mirror = Mirror(run.directory, runs, store, log_checkpoints)
-    ended, warned = threading.Event(), threading.Event()
-    outcome: list[Literal["FAILED", "KILLED"]] = ["KILLED"]
-
-    def attempt(finish: bool) -> None:
-        try:
-            if finish:
-                mirror.finish(outcome[0])
-            else:
-                mirror.catch_up()
-        except Exception as error:
-            if not warned.is_set():
-                logger.warning("MLflow tracking: %s; repair it with `xalign mlflow sync`", one_line(error))
-            warned.set()
-
-    def follow() -> None:
-        while not ended.wait(every_seconds):
-            attempt(finish=False)
-        attempt(finish=True)
-
-    thread = threading.Thread(target=follow, name="mlflow-mirror", daemon=True)
-    thread.start()
-    try:
-        yield
-    except Exception:
-        outcome[0] = "FAILED"
-        raise
-    finally:
-        ended.set()
-        thread.join()
 
 
 def sync(runs: Path, *, store: str | None = None, log_checkpoints: str = "none", experiment: str = EXPERIMENT) -> int:

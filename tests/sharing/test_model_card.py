@@ -18,17 +18,17 @@ from tiny import sentence, tiny_data, tiny_encoder
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from xalign.__main__ import run as command
-from xalign.card_command import repeating_command
-from xalign.card_facts import declared_licence, facts_of_run
-from xalign.card_metrics import wilson
 from xalign.config import AlignConfig, JointConfig, PretrainConfig, RealignConfig, as_dict, build, identity
 from xalign.data.licences import CONSTRUCTED, UNKNOWN, recorded_terms
-from xalign.embed import EmbedOptions, embed
-from xalign.model_card import CARD, write_card
 from xalign.model_source import find_model, is_hub_name
 from xalign.phases.align import align
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.runs import run_key
+from xalign.sharing.card_command import repeating_command
+from xalign.sharing.card_facts import declared_licence, facts_of_run
+from xalign.sharing.card_metrics import wilson
+from xalign.sharing.embed import EmbedOptions, embed
+from xalign.sharing.model_card import CARD, write_card
 from xalign.storage import digest_file
 
 FILES = {f"parallel/de-en/tiny.de-en.{code}": {"sha256": "0" * 64, "bytes": 1} for code in ("de", "en")}

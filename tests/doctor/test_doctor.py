@@ -14,9 +14,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from xalign import doctor, doctor_surroundings, model_source
+from xalign import model_source
 from xalign.__main__ import run
-from xalign.doctor import Finding, examine, gpu
+from xalign.doctor import Finding, examine, machine, requested, surroundings
+from xalign.doctor.machine import gpu
 
 
 def about(topic: str, findings: list[Finding]) -> list[Finding]:
@@ -49,7 +50,7 @@ def test_a_machine_without_requests_misses_nothing() -> None:
 
 
 def test_versions_are_those_installed_and_an_absent_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LIBRARIES", ("torch", "no-such-library"))
+    monkeypatch.setattr(machine, "LIBRARIES", ("torch", "no-such-library"))
     found, absent = about("libraries", examine())
     assert found.text == f"torch {importlib.metadata.version('torch')}"
     assert (absent.state, absent.text) == ("missing", "not installed: no-such-library")
@@ -147,10 +148,10 @@ def test_a_hub_name_in_the_cache_needs_no_network(unreachable_hub: None, tmp_pat
     (cached / "snapshots" / "abc" / "config.json").write_text("{}")
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("abc")
-    code = "from xalign.doctor import reachable_model as look; print(look('some/encoder').state)"
+    code = "from xalign.doctor.requested import reachable_model as look; print(look('some/encoder').state)"
     told = subprocess.run(
         [sys.executable, "-c", code], env={"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert told.stdout.split() == ["ok"]
 
@@ -162,7 +163,7 @@ def test_a_silent_network_is_waited_for_a_few_seconds_only(monkeypatch: pytest.M
 
     monkeypatch.setattr(model_source, "hub_reachable", silent)
     started = time.monotonic()
-    assert not doctor.hub_answers(seconds=0.2)
+    assert not surroundings.hub_answers(seconds=0.2)
     assert time.monotonic() - started < 5
 
 
@@ -193,7 +194,7 @@ def test_looking_imports_no_heavy_library() -> None:
 def test_optional_packages_that_are_absent_name_their_use_and_how_to_install_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doctor_surroundings, "OPTIONAL", (("numpy", "all", "numpy"), ("no-such", "an option", "'it'")))
+    monkeypatch.setattr(surroundings, "OPTIONAL", (("numpy", "all", "numpy"), ("no-such", "an option", "'it'")))
     found, absent = about("optional", examine())
     assert found.text.startswith("numpy ") and found.state == "ok"
     assert (absent.state, absent.text, absent.advice) == (
@@ -226,10 +227,10 @@ def test_a_tracking_server_that_does_not_answer_is_missing(monkeypatch: pytest.M
 
 def test_the_disk_of_a_plan_is_held_against_what_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def planned(target: str) -> Finding:
-        return doctor_surroundings.planned_disk(target, "smoke", tmp_path / "runs", "mini", None)
+        return requested.planned_disk(target, "smoke", tmp_path / "runs", "mini", None)
 
     assert planned("align").state == "ok" and "GB free" in planned("align").text
-    monkeypatch.setattr(doctor_surroundings.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(requested.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     assert planned("align").state == "missing"
     assert planned("no-such-target").state == "missing"
     assert not (tmp_path / "runs").exists()

@@ -84,7 +84,7 @@ def run_jobs(
             todo.append(job)
     print(f"{len(todo)} of {len(jobs)} runs to make in {grid.runs}", flush=True)
     if slurm is not None:
-        from xalign.slurm import run_on_slurm
+        from xalign.grid.slurm import run_on_slurm
 
         run_on_slurm(grid, todo, lambda job: _command(grid, job, launch), ended, parallel=workers, options=slurm)
     elif launch is not None:
@@ -92,7 +92,7 @@ def run_jobs(
     elif workers == 1:
         _in_turn(todo, lambda job: execute(job.phase, _configuration(grid, job)), ended, failed)
     else:
-        from xalign.grid_workers import run_in_workers
+        from xalign.grid.workers import run_in_workers
 
         run_in_workers(todo, workers, lambda job: (execute, job.phase, _configuration(grid, job)), ended, failed)
     if failed:

@@ -1,21 +1,16 @@
-"""What the doctor sees around an installation: optional packages, the cache, the hub, a tracking server, a plan's disk.
-
-Like all of the doctor: nothing is changed or downloaded, and nothing is waited for longer than `CONNECT_SECONDS`.
-"""
+"""What stands around an installation: optional packages, the cache, the hub."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import shutil
-import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlparse
 
-from xalign.doctor import CONNECT_SECONDS, GB, Finding, hub_answers
-from xalign.errors import XalignError
-from xalign.mlflow_store import without_password
+from xalign.doctor.finding import CONNECT_SECONDS, GB, Finding
+from xalign.tracking.store import without_password
 
 # Distribution, what it is for, and the words that install it.
 OPTIONAL = (
@@ -67,34 +62,12 @@ def hub() -> Finding:
     return Finding("hub", "note", "cannot be reached: give models as directories", "set HF_HUB_OFFLINE=1 to save time")
 
 
-def tracking_server(address: str) -> Finding:
-    """Whether the MLflow server of an address accepts a connection."""
-    shown, parts = without_password(address), urlparse(address)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        advice = "start it, or unset MLFLOW_TRACKING_URI; runs do not need it"
-        return Finding("mlflow", "missing", f"{shown} (from MLFLOW_TRACKING_URI) does not answer: {why}", advice)
-    return Finding("mlflow", "ok", f"{shown} (from MLFLOW_TRACKING_URI) answers", "unset it to use RUNS/mlflow.db")
+def hub_answers(seconds: float = CONNECT_SECONDS) -> bool:
+    """Whether the model hub is reachable. Name resolution knows no timeout, so a thread of its own waits for it."""
+    from xalign import model_source
 
-
-def planned_disk(target: str, preset: str | None, runs: Path, model: str, data: Path | None) -> Finding:
-    """The encoders that a target of the grid still has to write, against what is free."""
-    from xalign.config import default_preset
-    from xalign.grid import Grid
-    from xalign.grid_costs import disk_bytes
-
-    chosen = preset or default_preset(model, data)
-    try:
-        grid = Grid.build(runs, preset=chosen, model=model, data=str(data) if data else None, assignments=[])
-        todo = [job for job in grid.jobs(target) if grid.state(job) != "complete"]
-        needed = disk_bytes(grid, todo) / GB
-    except XalignError as error:
-        return Finding("plan", "missing", f"{target}: {error}", "ask: xalign grid plan --help")
-    free = shutil.disk_usage(nearest(runs)).free / GB
-    text = f"{target}, preset {chosen}: {len(todo)} runs to make, {needed:.1f} GB of encoders, {free:.0f} GB free"
-    if needed > free:
-        return Finding("plan", "missing", text, "free some, choose another --runs, or grid run --keep none")
-    return Finding("plan", "ok", text)
+    answers: list[bool] = []
+    question = threading.Thread(target=lambda: answers.append(model_source.hub_reachable()), daemon=True)
+    question.start()
+    question.join(seconds)
+    return any(answers)

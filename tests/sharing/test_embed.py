@@ -17,11 +17,11 @@ from transformers import AutoModel, AutoTokenizer
 
 from xalign.__main__ import run as command
 from xalign.analysis.vectors import Vectorizer, open_vectors
-from xalign.embed import EmbedOptions, embed
 from xalign.encoder import load_encoder
 from xalign.errors import UsageError, XalignError
 from xalign.frozen_features import Encoding
 from xalign.model_source import find_model
+from xalign.sharing.embed import EmbedOptions, embed
 
 SENTENCES = [" ".join(sentence(language, number)[0]) for number in range(9) for language in ("deu", "eng")]
 

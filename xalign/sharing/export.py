@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xalign.card_facts import CardFacts, facts_of_model, facts_of_run
 from xalign.encoder import TOKENIZER_FILES, Encoder, load_encoder
 from xalign.encoder import export as save_whole
 from xalign.engine.launch import name_device_for_deepspeed
 from xalign.errors import UsageError
 from xalign.hidden_states import STACKS, resolve_layer
-from xalign.hub_upload import check_upload, upload
-from xalign.model_card import CARD, Form, model_card, usage_of_sentence_transformers, usage_of_states
 from xalign.model_source import ModelSource, find_model
 from xalign.reading import EXPORT_RECORD, MAX_LENGTH, choose, run_of
 from xalign.runs import state_of
-from xalign.sentence_vectors_layout import write_modules
+from xalign.sharing.card_facts import CardFacts, facts_of_model, facts_of_run
+from xalign.sharing.hub_upload import check_upload, upload
+from xalign.sharing.model_card import CARD, Form, model_card, usage_of_sentence_transformers, usage_of_states
+from xalign.sharing.sentence_vectors_layout import write_modules
 from xalign.storage import read_json, replacing_directory, write_json, write_text
 
 FORMATS = ("sentence-transformers", "transformers")

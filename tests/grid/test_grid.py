@@ -18,8 +18,8 @@ from tiny import tiny_data, tiny_encoder
 from xalign.__main__ import run
 from xalign.errors import UsageError, XalignError
 from xalign.grid import Grid
-from xalign.grid_estimates import Estimates
-from xalign.grid_workers import begin_worker
+from xalign.grid.estimates import Estimates
+from xalign.grid.workers import begin_worker
 from xalign.storage import read_json, write_json
 
 MATRIX = ["grid.losses=S1W0M0,S0W0M1", "grid.tasks=topic,pos", "grid.modes=linear", "transfer.languages=deu,eng"]

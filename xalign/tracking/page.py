@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from xalign import mlflow_view
 from xalign.errors import UsageError
-from xalign.mlflow_store import artifact_location, default_store, open_store
-from xalign.mlflow_view import LOOPBACK
+from xalign.tracking import view
+from xalign.tracking.store import artifact_location, default_store, open_store
+from xalign.tracking.view import LOOPBACK
 
 
 def page(runs: Path, *, port: int = 5000) -> str:
@@ -18,8 +18,8 @@ def page(runs: Path, *, port: int = 5000) -> str:
         XalignError: the store cannot be opened.
     """
     client, experiment_id = open_store(runs)
-    mlflow_view.refresh(client, experiment_id)
-    return mlflow_view.address(port, experiment_id)
+    view.refresh(client, experiment_id)
+    return view.address(port, experiment_id)
 
 
 def ui_command(runs: Path, *, store: str | None = None, port: int = 5000) -> list[str]:

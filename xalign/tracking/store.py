@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xalign import mlflow_view
 from xalign.errors import XalignError
 from xalign.runs import ARTIFACTS
 from xalign.storage import locked
+from xalign.tracking import view
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -67,7 +67,7 @@ def open_store(runs: Path, store: str | None = None, experiment: str = EXPERIMEN
             if found := client.get_experiment_by_name(experiment):
                 return client, found.experiment_id
             location = None if own_server else artifact_location(runs)
-            return client, client.create_experiment(experiment, artifact_location=location, tags=mlflow_view.TAGS)
+            return client, client.create_experiment(experiment, artifact_location=location, tags=view.TAGS)
     except (MlflowException, OSError) as error:
         raise XalignError(f"MLflow store {without_password(address)}: {one_line(error)}; check --store") from None
 

@@ -16,10 +16,11 @@ import pytest
 from architectures import write_encoder
 from huggingface_hub import constants
 
-from xalign import hub_upload, model_source
+from xalign import model_source
 from xalign.__main__ import run as command
 from xalign.errors import XalignError
-from xalign.hub_upload import upload
+from xalign.sharing import hub_upload
+from xalign.sharing.hub_upload import upload
 
 TOKEN = "hf_secretsecretsecret"
 

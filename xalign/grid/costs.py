@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoConfig
 
-from xalign.grid_estimates import Estimates
+from xalign.grid.estimates import Estimates
 from xalign.model_source import find_model
 from xalign.runs import state_of
 from xalign.storage import read_json

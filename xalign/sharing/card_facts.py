@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xalign.card_command import repeating_command
-from xalign.card_metrics import Metric, run_metrics
 from xalign.data.languages import find, parse_pair
 from xalign.data.licences import Terms, recorded_terms
 from xalign.errors import UsageError, XalignError
 from xalign.model_source import EMBEDDED, KNOWN_LICENCES, ModelSource, is_hub_name
 from xalign.reading import reading_of, reading_of_run
 from xalign.references import Reference, cite
+from xalign.sharing.card_command import repeating_command
+from xalign.sharing.card_metrics import Metric, run_metrics
 from xalign.storage import read_json
 
 CITED_DATA = {"sib200/": "sib200", "ud/": "ud", "flores200_dataset/": "flores200", "muse/": "muse"}

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from xalign.errors import UsageError, XalignError
-from xalign.mlflow_page import page, ui_command
-from xalign.mlflow_store import flatten, numbers, open_store
-from xalign.mlflow_view import with_average
 from xalign.tracking import Mirror, following, sync
+from xalign.tracking.page import page, ui_command
+from xalign.tracking.store import flatten, numbers, open_store
+from xalign.tracking.view import with_average
 
 Writer = Callable[..., Path]
 
@@ -306,7 +306,7 @@ def test_a_tracking_failure_is_one_warning_and_no_error(
     with caplog.at_level(logging.WARNING, "xalign"), bad_store:
         time.sleep(0.5)
         (directory / "result.json").write_text("{}")
-    [warning] = [record.getMessage() for record in caplog.records if record.name == "xalign.tracking"]
+    [warning] = [record.getMessage() for record in caplog.records if record.name == "xalign.tracking.following"]
     assert "\n" not in warning and "xalign mlflow sync" in warning
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xalign.card_facts import CardFacts, facts_of_run
-from xalign.card_metrics import Metric
 from xalign.data.licences import UNKNOWN
+from xalign.sharing.card_facts import CardFacts, facts_of_run
+from xalign.sharing.card_metrics import Metric
 from xalign.storage import write_text
 
 CARD = "README.md"

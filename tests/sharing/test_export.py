@@ -15,12 +15,12 @@ from safetensors import safe_open
 from tiny import sentence
 from transformers import AlbertConfig, AlbertForMaskedLM, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from xalign.embed import EmbedOptions, embed
 from xalign.encoder import Encoder, load_encoder
 from xalign.errors import UsageError
-from xalign.export import ExportOptions, export, truncate
 from xalign.model_source import find_model
-from xalign.sentence_vectors_layout import write_modules
+from xalign.sharing.embed import EmbedOptions, embed
+from xalign.sharing.export import ExportOptions, export, truncate
+from xalign.sharing.sentence_vectors_layout import write_modules
 
 SENTENCES = [" ".join(sentence(language, number)[0]) for number in range(7) for language in ("deu", "eng")]
 SENTENCES.append(" ".join(SENTENCES))  # longer than the encoders have positions for
