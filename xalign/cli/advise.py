@@ -63,7 +63,7 @@ def advise(
     }  # fmt: skip
     config = prepare(AdviseConfig, "advise", preset, assignments, given)
     if dry_run:
-        return show_config("advise", config)
+        return show_config("advise", config, as_json)
     from xalign.phases.advise import advise as run
 
     directory = run(config).directory

@@ -35,6 +35,7 @@ def retrieve(
     overwrite: o.Overwrite = False,
     tracking: o.Tracking = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Measure how near sentences lie to their translations, at every layer and both ways.
 
@@ -43,14 +44,14 @@ def retrieve(
     given = {
         "model": model, "pairs": pairs, "transform": transform, "transform_text": transform_text, "data": data,
         "output": output, "batch_size": batch_size, "precision": precision, "resume": resume, "overwrite": overwrite,
-        "tracking": tracking, "quiet": quiet,
+        "tracking": tracking, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(RetrieveConfig, "retrieve", preset, assignments, given)
     if dry_run:
-        return show_config("retrieve", config)
+        return show_config("retrieve", config, json)
     from xalign.phases.retrieve import retrieve as run
 
-    show_result(run(config))
+    show_result(run(config), json)
 
 
 def distances(
@@ -68,6 +69,7 @@ def distances(
     overwrite: o.Overwrite = False,
     tracking: o.Tracking = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Measure cosine distances of translated sentences and of dictionary words, before and after fine-tuning.
 
@@ -75,14 +77,14 @@ def distances(
     """
     given = {
         "model": model, "pairs": pairs, "layers": layers, "data": data, "output": output, "batch_size": batch_size,
-        "precision": precision, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "precision": precision, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(DistancesConfig, "distances", preset, assignments, given)
     if dry_run:
-        return show_config("distances", config)
+        return show_config("distances", config, json)
     from xalign.phases.distances import distances as run
 
-    show_result(run(config))
+    show_result(run(config), json)
 
 
 def gradients(
@@ -105,6 +107,7 @@ def gradients(
     overwrite: o.Overwrite = False,
     tracking: o.Tracking = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Compare the gradients of a task with those of an alignment objective, and of languages with each other.
 
@@ -113,14 +116,14 @@ def gradients(
     """
     given = {
         "task": task, "model": model, "pair": pair, "loss": loss, "heads": heads, "protocol": protocol, "data": data,
-        "output": output, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "output": output, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(GradientsConfig, "gradients", preset, assignments, given)
     if dry_run:
-        return show_config("gradients", config)
+        return show_config("gradients", config, json)
     from xalign.phases.gradients import gradients as run
 
-    show_result(run(config))
+    show_result(run(config), json)
 
 
 def calibrate(
@@ -139,6 +142,7 @@ def calibrate(
     overwrite: o.Overwrite = False,
     tracking: o.Tracking = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Choose learning rates of fine-tuning by English development data, and write them as a preset.
 
@@ -146,11 +150,11 @@ def calibrate(
     """
     given = {
         "task": task, "mode": mode, "model": model, "data": data, "output": output, "resume": resume,
-        "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "overwrite": overwrite, "tracking": tracking, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(CalibrateConfig, "calibrate", preset, assignments, given)
     if dry_run:
-        return show_config("calibrate", config)
+        return show_config("calibrate", config, json)
     from xalign.phases.calibrate import calibrate as run
 
-    show_result(run(config))
+    show_result(run(config), json)

@@ -24,11 +24,17 @@ STATES = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]miss
 
 def console() -> Console:
     """Standard output; silent on every process of a launch but the first."""
-    return Console(quiet=os.environ.get("RANK", "0") != "0", soft_wrap=True, highlight=False)
+    return Console(quiet=not _first_process(), soft_wrap=True, highlight=False, emoji=False)
 
 
-def show_config(phase: str, config: Any) -> None:
+def _first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def show_config(phase: str, config: Any, as_json: bool = False) -> None:
     """A phase's resolved options, one a line."""
+    if as_json:
+        return show_json({"phase": phase, "config": as_dict(config)})
     console().print(f"[bold]{phase}[/]")
     for name, value in as_dict(config).items():
         console().print(f"  {name}: {value}", markup=False)
@@ -53,8 +59,10 @@ def _plain(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def show_result(outcome: RunResult) -> None:
-    """Where a run is, and its main numbers."""
+def show_result(outcome: RunResult, as_json: bool = False) -> None:
+    """Where a run is, and its main numbers; as JSON all that its ``result.json`` says."""
+    if as_json:
+        return show_json({"directory": str(outcome.directory), "reused": outcome.reused, "result": outcome.result})
     out = console()
     head = "already complete" if outcome.reused else f"done in {outcome.result['seconds']:.0f} s"
     out.print(f"[bold green]{head}[/]  {escape(str(outcome.directory))}")
@@ -89,7 +97,8 @@ def _mean(value: Any) -> float | None:
 
 def show_json(value: Any) -> None:
     """A value as indented JSON, and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    if _first_process():
+        print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def show_rows(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

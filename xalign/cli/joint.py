@@ -47,6 +47,7 @@ def joint(
     tracking: o.Tracking = None,
     log_checkpoints: o.LogCheckpoints = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Train alignment and the English task together, combining their gradients where they conflict.
 
@@ -57,11 +58,11 @@ def joint(
         "task": task, "pair": pair, "combine": combine, "loss": loss, "align_weight": align_weight, "freeze": freeze,
         "model": model, "data": data, "output": output, "seeds": seeds, "epochs": epochs,
         "learning_rate": learning_rate, "precision": precision, "resume": resume, "overwrite": overwrite,
-        "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet,
+        "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(JointConfig, "joint", preset, assignments, given)
     if dry_run:
-        return show_config("joint", config)
+        return show_config("joint", config, json)
     from xalign.phases.joint import joint as run
 
-    show_result(run(config))
+    show_result(run(config), json)

@@ -38,6 +38,7 @@ def langalign(
     overwrite: o.Overwrite = False,
     tracking: o.Tracking = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Train an adapter that makes English vectors those of a target language, and heads on it (LangAlign).
 
@@ -48,11 +49,11 @@ def langalign(
         "task": task, "pair": pair, "architecture": architecture, "model": model, "reverse": reverse or None,
         "skip_step1": skip_step1 or None, "step1": step1, "parallel": parallel, "sentences": sentences, "noise": noise,
         "unfrozen": unfrozen or None, "adapter_layers": adapter_layers, "data": data, "output": output,
-        "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(LangalignConfig, "langalign", preset, assignments, given)
     if dry_run:
-        return show_config("langalign", config)
+        return show_config("langalign", config, json)
     from xalign.phases.langalign import langalign as run
 
-    show_result(run(config))
+    show_result(run(config), json)

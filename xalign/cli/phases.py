@@ -65,6 +65,7 @@ def align(
     tracking: o.Tracking = None,
     log_checkpoints: o.LogCheckpoints = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Phase I: align an encoder on sentence pairs of two languages.
 
@@ -77,14 +78,14 @@ def align(
         "positives": positives, "adapter": adapter, "seed": seed, "precision": precision,
         "compile": compile or None, "gradient_checkpointing": gradient_checkpointing or None,
         "resume": resume, "overwrite": overwrite, "tracking": tracking,
-        "log_checkpoints": log_checkpoints, "quiet": quiet,
+        "log_checkpoints": log_checkpoints, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(AlignConfig, "align", preset, assignments, given)
     if dry_run:
-        return show_config("align", config)
+        return show_config("align", config, json)
     from xalign.phases.align import align as run
 
-    show_result(run(config))
+    show_result(run(config), json)
 
 
 def finetune(
@@ -119,6 +120,7 @@ def finetune(
     tracking: o.Tracking = None,
     log_checkpoints: o.LogCheckpoints = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Phase II: fine-tune an encoder, or a head on it, on the English task data.
 
@@ -129,14 +131,14 @@ def finetune(
         "batch_size": batch_size, "learning_rate": learning_rate, "codeswitch": codeswitch,
         "codeswitch_languages": codeswitch_languages, "precision": precision,
         "compile": compile or None, "gradient_checkpointing": gradient_checkpointing or None, "resume": resume,
-        "overwrite": overwrite, "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet,
+        "overwrite": overwrite, "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(FinetuneConfig, "finetune", preset, assignments, given)
     if dry_run:
-        return show_config("finetune", config)
+        return show_config("finetune", config, json)
     from xalign.phases.finetune import finetune as run
 
-    show_result(run(config))
+    show_result(run(config), json)
 
 
 def transfer(
@@ -158,6 +160,7 @@ def transfer(
     overwrite: o.Overwrite = False,
     tracking: o.Tracking = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Phase III: evaluate a fine-tuned model zero-shot in other languages.
 
@@ -166,14 +169,14 @@ def transfer(
     given = {
         "model": model, "languages": languages, "transform": transform, "transform_layer": transform_layer,
         "transform_text": transform_text, "data": data, "output": output, "batch_size": batch_size,
-        "precision": precision, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "precision": precision, "resume": resume, "overwrite": overwrite, "tracking": tracking, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(TransferConfig, "transfer", preset, assignments, given)
     if dry_run:
-        return show_config("transfer", config)
+        return show_config("transfer", config, json)
     from xalign.phases.transfer import transfer as run
 
-    show_result(run(config))
+    show_result(run(config), json)
 
 
 def pretrain(
@@ -192,6 +195,7 @@ def pretrain(
     overwrite: o.Overwrite = False,
     tracking: o.Tracking = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Pre-train a small masked language model and its tokenizer on monolingual text.
 
@@ -200,11 +204,11 @@ def pretrain(
     given = {
         "languages": languages, "data": data, "output": output, "steps": steps, "batch_size": batch_size,
         "learning_rate": learning_rate, "seed": seed, "precision": precision, "resume": resume,
-        "overwrite": overwrite, "tracking": tracking, "quiet": quiet,
+        "overwrite": overwrite, "tracking": tracking, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(PretrainConfig, "pretrain", preset, assignments, given)
     if dry_run:
-        return show_config("pretrain", config)
+        return show_config("pretrain", config, json)
     from xalign.phases.pretrain import pretrain as run
 
-    show_result(run(config))
+    show_result(run(config), json)

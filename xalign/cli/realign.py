@@ -59,6 +59,7 @@ def realign(
     tracking: o.Tracking = None,
     log_checkpoints: o.LogCheckpoints = None,
     quiet: o.Quiet = False,
+    json: o.Json = False,
 ) -> None:
     """Draw linked words of translations together, before or during fine-tuning on English (realignment).
 
@@ -69,11 +70,11 @@ def realign(
         "task": task, "pair": pair, "strategy": strategy, "aligner": aligner, "freeze": freeze, "negatives": negatives,
         "mode": mode, "model": model, "data": data, "output": output, "seeds": seeds, "epochs": epochs,
         "learning_rate": learning_rate, "precision": precision, "resume": resume, "overwrite": overwrite,
-        "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet,
+        "tracking": tracking, "log_checkpoints": log_checkpoints, "quiet": quiet or json,
     }  # fmt: skip
     config = prepare(RealignConfig, "realign", preset, assignments, given)
     if dry_run:
-        return show_config("realign", config)
+        return show_config("realign", config, json)
     from xalign.phases.realign import realign as run
 
-    show_result(run(config))
+    show_result(run(config), json)

@@ -75,6 +75,7 @@ def runs_prune(
     what: Annotated[list[str], typer.Argument(help="failed, incomplete, stale, checkpoints or models.")],
     runs: o.Runs = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what would be deleted.")] = False,
+    json: o.Json = False,
 ) -> None:
     """Delete runs that failed, were left incomplete or are stale, or the checkpoints or models of others.
 
@@ -85,15 +86,19 @@ def runs_prune(
     from xalign.report.run_browsing import prune, removable
 
     found = removable(runs, what)
+    freed = prune(found, runs) if yes else sum(each.size for each in found)
+    if json:
+        paths = [{"why": each.why, "path": str(each.path), "size": each.size} for each in found]
+        return show_json({"deleted": yes, "size": freed, "paths": paths})
     show_rows(("why", "path", "size"), [(each.why, str(each.path), size(each.size)) for each in found])
-    total = size(prune(found, runs) if yes else sum(each.size for each in found))
-    console().print(f"{total} freed" if yes else f"{total} would be freed; --yes deletes", markup=False)
+    console().print(f"{size(freed)} {'freed' if yes else 'would be freed; --yes deletes'}", markup=False)
 
 
 @runs_app.command("archive")
 def runs_archive(
     output: Annotated[Path, typer.Option(help="Directory to write; an archive that stands there is replaced.")],
     runs: o.Runs = Path("runs"),
+    json: o.Json = False,
 ) -> None:
     """Keep the records of all complete runs without their models: enough for every report, small enough to share.
 
@@ -102,6 +107,8 @@ def runs_archive(
     from xalign.report.archive import archive
 
     kept = archive(runs, output)
+    if json:
+        return show_json({"directory": str(output), "runs": kept})
     console().print(f"{output}: {', '.join(f'{count} {phase}' for phase, count in kept.items())}", markup=False)
 
 

@@ -97,8 +97,8 @@ def _search(run: Run, config: CalibrateConfig, candidates: list[Candidate]) -> R
     result["at_edge"] = edges(candidates, best)
     if not config.quiet:
         print(f"chosen: {_label(best)}; written to {run.directory / 'preset.yaml'}")
-    for name in result["at_edge"]:
-        print(f"the best {name} is the last of its candidates: better ones may lie beyond it", flush=True)
+        for name in result["at_edge"]:
+            print(f"the best {name} is the last of its candidates: better ones may lie beyond it", flush=True)
     if (published := PUBLISHED.get((config.task, config.mode))) is not None:
         result["difference_to_paper"] = _difference(run, config, best, published)
     return run.finish(result)
