@@ -23,6 +23,7 @@ from xalign.data.licences import CONSTRUCTED, UNKNOWN, recorded_terms
 from xalign.model_source import find_model, is_hub_name
 from xalign.phases.align import align
 from xalign.phases.inputs import describe_inputs, open_data
+from xalign.reading import EXPORT_RECORD
 from xalign.runs import run_key
 from xalign.sharing.card_command import repeating_command
 from xalign.sharing.card_facts import declared_licence, facts_of_run
@@ -156,6 +157,33 @@ def test_the_code_in_the_card_gives_the_vectors_of_embed(form: str, place: Path,
     names: dict[str, Any] = {"FOLDER": str(folder), "SENTENCES": sentences}
     exec(code, names)
     np.testing.assert_allclose(names["vectors"], np.load(tmp_path / "v.npy"), atol=1e-6)
+
+
+def test_an_export_of_an_export_knows_what_the_run_knew(place: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert command(["export", "--model", str(place / "run"), "--format", "transformers", "--output", str(first)]) == 0
+    assert command(["export", "--model", str(first), "--format", "transformers", "--output", str(second)]) == 0
+    assert card(second) == card(first)
+    assert "S1W0M1" in card(second)[1] and "de-en" in card(second)[1]
+    before, after = (json.loads((folder / EXPORT_RECORD).read_text()) for folder in (first, second))
+    assert after["facts"] == before["facts"] and after["layers_before"] == before["layers_before"] > after["layers"]
+    assert after["source"]["weights"] != before["source"]["weights"] and after["aligned"]
+
+
+@pytest.mark.parametrize("damage", ["facts", "metrics", "rows"])
+def test_a_damaged_record_of_an_export_is_one_line(
+    damage: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = tmp_path / "first"
+    assert command(["export", "--model", str(place / "run"), "--format", "transformers", "--output", str(first)]) == 0
+    record = json.loads((first / EXPORT_RECORD).read_text())
+    (record if damage == "facts" else record["facts"])[damage] = 7
+    (first / EXPORT_RECORD).write_text(json.dumps(record))
+    capsys.readouterr()
+    assert command(["export", "--model", str(first), "--output", str(tmp_path / "second")]) == 1
+    said = capsys.readouterr().err
+    assert f"{first / EXPORT_RECORD}: not a record of an export" in said and "Traceback" not in said
+    assert not (tmp_path / "second").exists()
 
 
 COMMANDS = {

@@ -32,7 +32,6 @@ class CardFacts:
     testbed: bool = False
     phase: str | None = None
     loss: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
     rows: tuple[tuple[str, str], ...] = ()
     layer: str | None = None
     pooling: str = "mean"
@@ -71,7 +70,6 @@ def facts_of_run(run: Path, encoder: str = "encoder", result: Mapping[str, Any] 
         testbed=bool(record["testbed"]),
         phase=record["phase"],
         loss=lineage.get("loss"),
-        config=config,
         rows=tuple(_rows(record, environment, encoder, step)),
         layer=reading.layer if reading is not None else None,
         pooling=reading.pooling if reading is not None else "mean",

@@ -22,10 +22,11 @@ from xalign.model_source import ModelSource, find_model
 from xalign.reading import EXPORT_RECORD, MAX_LENGTH, choose, run_of
 from xalign.runs import state_of
 from xalign.sharing.card_facts import CardFacts, facts_of_model, facts_of_run
+from xalign.sharing.export_record import ExportRecord, read_export_record
 from xalign.sharing.hub_upload import check_upload, upload
 from xalign.sharing.model_card import CARD, Form, model_card, usage_of_sentence_transformers, usage_of_states
 from xalign.sharing.sentence_vectors_layout import write_modules
-from xalign.storage import read_json, replacing_directory, write_json, write_text
+from xalign.storage import read_json, replacing_directory, write_text
 
 FORMATS = ("sentence-transformers", "transformers")
 # Sections of the card about what was measured of an encoder's weights (by digest) at a layer.
@@ -66,25 +67,29 @@ def export(options: ExportOptions, measured: Measured | None = None) -> dict[str
     source = find_model(options.model)
     reading = choose(source, options.layer, options.pooling)
     encoder = load_encoder(source)
-    layer, depth = resolve_layer(reading.layer, encoder.depth), encoder.depth
-    facts = _facts(source)
+    before = read_export_record(source.directory)
+    layer = resolve_layer(reading.layer, encoder.depth)
+    depth = before.layers_before if before is not None else encoder.depth
+    facts = before.facts if before is not None else _facts(source)
     sections = measured(source.digest, layer) if measured is not None else ()
+    if before is not None and before.is_read_as(reading):
+        sections = (*before.sections, *sections)
     if options.truncate:
         truncate(encoder, layer)
     with replacing_directory(output) as folder:
         modules = _write_encoder(folder, encoder, options, layer, reading.pooling)
-        write_json(
-            folder / EXPORT_RECORD,
-            {
-                "format": options.format,
-                "layer": layer,
-                "pooling": reading.pooling,
-                "aligned": reading.aligned,
-                "layers": encoder.depth,
-                "layers_before": depth,
-                "source": {"name": source.name, "weights": source.digest, "run": (source.upstream or {}).get("key")},
-            },
+        record = ExportRecord(
+            format=options.format,
+            layer=layer,
+            pooling=reading.pooling,
+            aligned=reading.aligned,
+            layers=encoder.depth,
+            layers_before=depth,
+            source={"name": source.name, "weights": source.digest, "run": (source.upstream or {}).get("key")},
+            facts=facts,
+            sections=sections,
         )
+        record.write(folder)
         form = _form(options.format, encoder, facts, layer, reading.pooling, depth)
         write_text(folder / CARD, model_card(facts, dataclasses.replace(form, sections=sections)))
     summary = {
