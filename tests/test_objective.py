@@ -416,6 +416,31 @@ def test_grad_cache_sees_the_dropout_of_the_pass_that_it_prepares(
 # Refusals
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("losses", "options"),
+    [("S", {}), ("W", {}), ("M", {}), ("SWM", {}), ("SM", {"share_forward": True}), ("SM", {"mlm_input": "tlm"})],
+)
+def test_encoded_in_groups_by_length_a_batch_has_the_same_losses_and_gradients(
+    load: Load, name: str, losses: str, options: dict[str, Any]
+) -> None:
+    found = {}
+    shared = {key: value for key, value in options.items() if key == "share_forward"}
+    for groups in (1, 3):
+        encoder = load(name)
+        encoder.model.double()
+        objective = objective_of(encoder, losses, **shared)
+        micro = whole_batch(encoder, losses, length_groups=groups, **options)
+        values = means(objective, micro)
+        sum(values.values(), start=torch.zeros(())).backward()
+        found[groups] = values, gradients(encoder.model), micro
+    # S is computed in single precision whatever the encoder's.
+    torch.testing.assert_close(found[3][0], found[1][0], rtol=1e-6, atol=1e-8)
+    assert_same_gradients(found[3][1], found[1][1], rtol=1e-4, atol=1e-7)
+    assert found[3][2].tokens < found[1][2].tokens and found[3][2].counts.equal(found[1][2].counts)
+    assert objective.flops(found[3][2].tensors) == objective.flops(found[1][2].tensors)
+
+
 def test_masked_lm_without_a_head_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     AutoModel.from_pretrained(folders["bert"]).save_pretrained(tmp_path)
     for path in folders["bert"].glob("*token*"):

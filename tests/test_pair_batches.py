@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from xalign.engine.batch import BatchOrder, MicroBatch, mean_weights
 from xalign.errors import UsageError
+from xalign.length_groups import in_order, parts
 from xalign.losses import word_losses
 from xalign.pair_batches import Layout, PairBatches, mask_tokens, text_keys
 
@@ -290,6 +293,39 @@ def test_only_the_views_that_the_losses_read_are_made() -> None:
     assert made("SWM") == views
     assert made("SM", share_forward=True) == {"masked"}
     assert made("S", share_forward=True) == {"separate"}
+
+
+@pytest.mark.parametrize("mlm_input", ["separate", "tlm"])
+def test_groups_by_length_hold_the_same_rows_and_predict_the_same_tokens(mlm_input: str) -> None:
+    source, target = corpus(20)
+
+    def made(length_groups: int) -> MicroBatch:
+        options = {"mlm_input": mlm_input, "mlm_probability": 0.5, "length_groups": length_groups}
+        return batches(source, target, "SWM", **options).micro_batches(0)[0]
+
+    whole, grouped = made(1), made(3)
+    for view in ("separate", "pair", "masked"):
+        ids = parts(grouped.tensors, view)
+        assert len(ids) == 3 and len({part.shape[1] for part in ids}) > 1
+        width = whole.tensors[view].shape[1]
+        padded = [functional.pad(part, (0, width - part.shape[1]), value=LAYOUT.padding) for part in ids]
+        assert torch.equal(in_order(grouped.tensors, view, padded), whole.tensors[view])
+    positions = torch.cat([part.flatten() for part in parts(grouped.tensors, "masked")])[grouped.tensors["predict"]]
+    seen = whole.tensors["masked"].flatten()[whole.tensors["predict"]]
+    assert Counter(zip(positions.tolist(), grouped.tensors["labels"].tolist(), strict=True)) == Counter(
+        zip(seen.tolist(), whole.tensors["labels"].tolist(), strict=True)
+    )
+
+
+def test_every_process_encodes_as_many_groups_even_where_the_cut_is_uneven() -> None:
+    source, target = corpus(20)
+    for size in (7, 9):
+        counts = {
+            len(parts(batches(source, target, "S", batch_size=size, length_groups=8, rank=rank, processes=2)
+                      .micro_batches(0)[0].tensors, "separate"))
+            for rank in (0, 1)
+        }  # fmt: skip
+        assert counts == {size // 2}
 
 
 def test_equal_texts_have_equal_keys_within_and_across_the_sides() -> None:

@@ -25,6 +25,7 @@ from xalign.engine.training import Objective
 from xalign.errors import UsageError, XalignError
 from xalign.extensions import load_loss
 from xalign.hidden_states import content_mask, hidden_state, pool
+from xalign.length_groups import in_order, parts
 from xalign.losses import sentence_losses, word_losses
 from xalign.masked_lm_head import masked_lm_head
 
@@ -101,7 +102,8 @@ class AlignmentObjective(Objective):
             elif name == "W":
                 found[name] = self._word(batch).sum() * weight
             else:
-                states = (masked_states or self._masked_states(batch))[-1].flatten(0, 1)[batch["predict"]]  # (T, d)
+                every = [states[-1].flatten(0, 1) for states in masked_states or self._masked_states(batch)]
+                states = torch.cat(every)[batch["predict"]]  # (T, d)
                 found[name] = masked_lm_head(self.model).losses(states, batch["labels"]).sum() * weight
         return found
 
@@ -126,8 +128,11 @@ class AlignmentObjective(Objective):
         """Operations of one micro-batch, padding left out."""
         config = self.model.config
         depths = {"separate": self.layer, "pair": self.layer, "masked": config.num_hidden_layers}
-        lengths = {view: (batch[view] != self.padding).sum(dim=1) for view in depths if view in batch}
-        encoded = sum(encoder_flops(config, lengths[view], depths[view]) for view in lengths)
+        encoded = sum(
+            encoder_flops(config, (ids != self.padding).sum(dim=1), depth)
+            for view, depth in depths.items()
+            for ids in parts(batch, view)
+        )
         return encoded + (head_flops(config, len(batch["labels"])) if "M" in self.names else 0.0)
 
     def embed(self, input_ids: Tensor) -> Tensor:
@@ -135,19 +140,28 @@ class AlignmentObjective(Objective):
         state = hidden_state(base_of(self.model), input_ids, input_ids != self.padding, self.layer)
         return pool(state, content_mask(input_ids, self.special_ids), self.pooling)
 
-    def _masked_states(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        ids = batch["masked"]
+    def _masked_states(self, batch: dict[str, Tensor]) -> list[tuple[Tensor, ...]]:
+        """Of each group of the masked view the last state; before it the one that S reads, if it reads this view."""
+        return [self._states_of(ids) for ids in parts(batch, "masked")]
+
+    def _states_of(self, ids: Tensor) -> tuple[Tensor, ...]:
         base = base_of(self.model)
         if self.share_forward:
             states = base(input_ids=ids, attention_mask=ids != self.padding, output_hidden_states=True).hidden_states
             return states[self.layer], states[-1]
         return (hidden_state(base, ids, ids != self.padding, base.config.num_hidden_layers),)
 
-    def _vectors(self, batch: dict[str, Tensor], masked_states: tuple[Tensor, ...] | None) -> Tensor:
+    def _vectors(self, batch: dict[str, Tensor], masked_states: list[tuple[Tensor, ...]] | None) -> Tensor:
         """Vectors of the sentences that S contrasts, sources first: (2n, d)."""
         if masked_states is None:
-            return self.embed(batch["separate"])
-        return pool(masked_states[0], content_mask(batch["masked"], self.special_ids), self.pooling)
+            return self._embedded(batch, "separate")
+        groups = zip(masked_states, parts(batch, "masked"), strict=True)
+        pooled = [pool(states[0], content_mask(ids, self.special_ids), self.pooling) for states, ids in groups]
+        return in_order(batch, "masked", pooled)
+
+    def _embedded(self, batch: dict[str, Tensor], view: str) -> Tensor:
+        """(n, d): `embed` of every row of a view."""
+        return in_order(batch, view, [self.embed(ids) for ids in parts(batch, view)])
 
     def _sentence(self, vectors: Tensor, batch: dict[str, Tensor], weight: Tensor) -> Tensor:
         if not self.caches:
@@ -184,7 +198,7 @@ class AlignmentObjective(Objective):
         words, negatives = table(batch["words"]), table(batch["negatives"])
         if self.detach_lookup:
             words, negatives = words.detach(), negatives.detach()
-        query = self.embed(batch["pair"])
+        query = self._embedded(batch, "pair")
         losses, _ = word_losses(
             query, words, batch["is_word"], negatives, batch["collides"], temperature=self.temperature
         )

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from xalign.engine.batch import MicroBatch, Order, pad, share
 from xalign.errors import UsageError
+from xalign.length_groups import as_groups, cut, split_by_length
 from xalign.randomness import generator, uniforms
 
 DOUBLE_SEPARATOR = ("xlm-roberta", "roberta", "camembert")
@@ -125,6 +126,7 @@ class PairBatches:
         mlm_probability: float = 0.15,
         mlm_input: str = "separate",
         share_forward: bool = False,
+        length_groups: int = 1,
         accumulation: int = 1,
         rank: int = 0,
         processes: int = 1,
@@ -134,7 +136,7 @@ class PairBatches:
         self.further = [name for name in losses if name not in "SWM"]
         self.mlm_probability, self.mlm_input = mlm_probability, mlm_input
         self.clean_view = not (share_forward and "M" in losses)
-        self.accumulation, self.rank, self.processes = accumulation, rank, processes
+        self.length_groups, self.accumulation, self.rank, self.processes = length_groups, accumulation, rank, processes
         self.keys = (text_keys(source), text_keys(target)) if "S" in losses else None
         if "M" in losses:
             layout.require_mask()
@@ -145,32 +147,41 @@ class PairBatches:
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
         """This process's pairs of the batch of `step`, one entry a forward pass."""
-        parts = share(
-            self.order.examples(step), accumulation=self.accumulation, rank=self.rank, processes=self.processes
-        )
-        return [self._views(step, examples) for examples in parts]
+        batch = self.order.examples(step)
+        parts = share(batch, accumulation=self.accumulation, rank=self.rank, processes=self.processes)
+        # As many on every process: under ZeRO-3 each forward pass is an exchange.
+        smallest = len(batch) // (self.accumulation * self.processes)
+        return [self._views(step, examples, max(1, min(self.length_groups, smallest))) for examples in parts]
 
-    def _views(self, step: int, examples: np.ndarray) -> MicroBatch:
+    def _views(self, step: int, examples: np.ndarray, groups: int) -> MicroBatch:
         first = [self.source[i] for i in examples]
         second = [self.target[i] for i in examples]
         arrays: dict[str, np.ndarray] = {}
+        views: dict[str, np.ndarray] = {}
         counts: list[float] = []
         separate = pad([self.layout.sentence(ids) for ids in first + second], self.layout.padding)
         if self.clean_view and ("S" in self.losses or self.further):
-            arrays["separate"] = separate
+            views["separate"] = separate
         if "S" in self.losses and self.keys is not None:
             arrays["texts"] = np.stack([self.keys[0][examples], self.keys[1][examples]])
             counts.append(2 * len(examples))
         if "W" in self.losses:
-            arrays["pair"] = self._pairs(first, second)
-            words = self._words(first, second, arrays["pair"])
+            views["pair"] = self._pairs(first, second)
+            words = self._words(first, second, views["pair"])
             arrays |= words | self._negatives(step, words)
             counts.append(float(words["is_word"].any(axis=1).sum()))
         if "M" in self.losses:
-            arrays |= self._masked(step, examples, separate, first, second)
-            counts.append(float(len(arrays["predict"])))
+            views["masked"], clean, predict = self._masked(step, examples, separate, first, second)
+            counts.append(float(predict.sum()))
         counts += [float(len(examples)) for _ in self.further]
-        tokens = sum(arrays[view].size for view in ("separate", "pair", "masked") if view in arrays)
+        tokens = 0
+        for view, rows in views.items():
+            lengths = (rows != self.layout.padding).sum(axis=1)
+            by_length = split_by_length(lengths, groups) if groups > 1 else [np.arange(len(rows))]
+            if view == "masked":
+                arrays |= _predictions(clean, predict, by_length, lengths)
+            arrays |= as_groups(view, rows, by_length, lengths)
+            tokens += sum(len(group) * int(lengths[group].max()) for group in by_length)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return MicroBatch(tensors, torch.tensor(counts, dtype=torch.float64), examples.tolist(), len(examples), tokens)
 
@@ -194,7 +205,8 @@ class PairBatches:
 
     def _masked(
         self, step: int, examples: np.ndarray, separate: np.ndarray, first: list[np.ndarray], second: list[np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(n, L) each: corrupted ids, clean ids, and which to predict."""
         count = len(examples)
         parts = [("source", separate[:count]), ("target", separate[count:])]
         if self.mlm_input == "tlm":
@@ -206,10 +218,17 @@ class PairBatches:
             )
             for side, rows in parts
         ]  # fmt: skip
-        clean = np.concatenate([rows for _, rows in parts])
-        predict = np.concatenate([chosen for _, chosen in masked])
-        return {
-            "masked": np.concatenate([rows for rows, _ in masked]),
-            "predict": np.flatnonzero(predict),
-            "labels": clean[predict],
-        }
+        corrupted, predict = (np.concatenate(tables) for tables in zip(*masked, strict=True))
+        return corrupted, np.concatenate([rows for _, rows in parts]), predict
+
+
+def _predictions(
+    clean: np.ndarray, predict: np.ndarray, groups: list[np.ndarray], lengths: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Which of all positions, group after group, are predicted, and their labels."""
+    chosen = [cut(predict, group, lengths) for group in groups]
+    labels = [cut(clean, group, lengths)[here] for group, here in zip(groups, chosen, strict=True)]
+    return {
+        "predict": np.flatnonzero(np.concatenate([here.ravel() for here in chosen])),
+        "labels": np.concatenate(labels),
+    }

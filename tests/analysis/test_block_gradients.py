@@ -40,7 +40,8 @@ def encoder(tmp_path: Path) -> Encoder:
 
 
 def alignment(encoder: Encoder, loss: str, **options: object) -> AlignmentBlocks:
-    config = AlignConfig(pair="de-en", loss=loss, output="", word_negatives=20, **options)  # type: ignore[arg-type]
+    common = {"word_negatives": 20, "length_groups": 1} | options  # one table, for the naive loops below
+    config = AlignConfig(pair="de-en", loss=loss, output="", **common)  # type: ignore[arg-type]
     texts = [[" ".join(sentence(language, number)[0]) for number in range(40)] for language in ("deu", "eng")]
     objective = alignment_objective(encoder, config)
     return AlignmentBlocks(

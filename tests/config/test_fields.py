@@ -141,7 +141,7 @@ def test_where_a_run_stands_and_how_it_is_executed_do_not_make_another_run() -> 
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 43}, {"precision": "fp32"}, {"accumulation": 2}, {"bucket_batches": 1}, {"loss": "S1W0M0"},
+    [{"seed": 43}, {"precision": "fp32"}, {"accumulation": 2}, {"bucket_batches": 2}, {"loss": "S1W0M0"},
      {"pair": "en-kk"}, {"dropout": 0.0}, {"layer": "12"}, {"keep_steps": (1,)}, {"held_out": 10}, {"max_pairs": 10},
      {"clip": 0.5}],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 from kill.forking import Forks
@@ -102,6 +103,19 @@ def test_run_again_a_command_that_was_ended_leaves_what_an_untouched_one_leaves(
     record_property("command", name)
     record_property("signal", point.signal.name)
     record_property("met", end_and_repeat(forks, references(name), point, tmp_path / "folder"))
+
+
+def test_killed_before_any_change_up_to_its_first_record_it_leaves_what_an_untouched_one_leaves(
+    references: Callable[[str], Untouched], forks: Forks, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Every change with ``--kills``, else every second."""
+    reference = references("align")
+    met: list[str] = []
+    while "while it ran" not in met:  # that is, until run.json was there
+        change = len(met) * (1 if request.config.getoption("--kills") else 2)
+        point = Point(SIGKILL, "change", (change + 0.5) / reference.changes)
+        met.append(end_and_repeat(forks, reference, point, tmp_path / "folder"))
+    assert len(met) > 2
 
 
 @pytest.mark.parametrize("room", [400, 3000, 30_000])

@@ -32,7 +32,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def config(inputs: dict[str, str], output: Path, **options: Any) -> AlignConfig:
     common: dict[str, Any] = {
         "pair": "de-en", "loss": "S1W0M0", "positives": "dropout", "steps": 6, "keep_steps": (), "held_out": 20,
-        "batch_size": 16, "bucket_batches": 2, "learning_rate": 1e-2, "tracking": "none", "quiet": True,
+        "batch_size": 16, "bucket_batches": 2, "length_groups": 1, "learning_rate": 1e-2, "tracking": "none",
+        "quiet": True,
     }  # fmt: skip
     return AlignConfig(**inputs, output=str(output), **(common | options))
 

@@ -15,6 +15,7 @@ from xalign.data.tokens import tokenize_cached
 from xalign.encoder import Encoder
 from xalign.engine.batch import mean_weights
 from xalign.hidden_states import resolve_layer
+from xalign.length_groups import resolve_groups
 from xalign.objective import AlignmentObjective, active_losses
 from xalign.pair_batches import Layout, PairBatches
 from xalign.randomness import generator
@@ -62,7 +63,7 @@ class AlignmentBlocks:
         self.batches = PairBatches(
             source, target, layout, self.order, losses="".join(objective.names), seed=seed,
             word_negatives=config.word_negatives, mlm_probability=config.mlm_probability, mlm_input=config.mlm_input,
-            share_forward=config.share_forward,
+            share_forward=config.share_forward, length_groups=resolve_groups(config.length_groups),
         )  # fmt: skip
 
     def passes(self, block: int) -> Iterator[dict[str, Tensor]]:

@@ -80,6 +80,10 @@ class TrainingOptions(RunOptions):
 class AlignConfig(TrainingOptions):
     """Phase I: alignment tuning with the modified HiCTL objective."""
 
+    bucket_batches: int = option(1, "batches sorted by length together: negatives of like length; 1 = random", low=1)
+    length_groups: int | None = option(
+        None, "tables by length that a batch is encoded in; None = 2 on a GPU, else 8", kind="execution", low=1
+    )
     pair: str = option(help="language pair, for example de-en")
     loss: str = option(
         "S1W0M1", "sentence, word and masked-LM loss: on or off", choices=LOSSES, mark="paper", source="§4.2",
@@ -165,13 +169,9 @@ class FinetuneConfig(TrainingOptions):
         None, "peak rate of the head", low=0, by={"linear": 1e-3, "pos-full": 1e-3, "topic-full": 2e-5}
     )
     weight_decay: float | None = option(
-        None,
-        "AdamW's decay",
-        low=0,
-        by={"pos": 0.01, "topic": 0.0},
-        mark="inferred",
+        None, "AdamW's decay", low=0, by={"pos": 0.01, "topic": 0.0}, mark="inferred",
         source="appendix B, the POS table",
-    )
+    )  # fmt: skip
     dropout: float | None = option(
         None, "in the encoder and before the head", low=0, high=0.9, by={"full": 0.1, "linear": 0.0}
     )

@@ -29,6 +29,7 @@ from xalign.engine.training import Training
 from xalign.engine.weights import full_precision
 from xalign.errors import XalignError
 from xalign.hidden_states import resolve_layer
+from xalign.length_groups import resolve_groups
 from xalign.methods import monolingual
 from xalign.methods.lora import Adapter
 from xalign.model_source import ModelSource, find_model
@@ -143,7 +144,8 @@ def prepare(config: AlignConfig, source: ModelSource, corpus: PairCorpus, inputs
     batches = PairBatches(
         first, second, layout, order, losses=losses, seed=config.seed, word_negatives=config.word_negatives,
         mlm_probability=config.mlm_probability, mlm_input=config.mlm_input, share_forward=config.share_forward,
-        accumulation=config.accumulation, rank=launch.rank(), processes=launch.world_size(),
+        length_groups=resolve_groups(config.length_groups), accumulation=config.accumulation,
+        rank=launch.rank(), processes=launch.world_size(),
     )  # fmt: skip
     return Preparation(source, corpus, inputs, encoder, objective, layout, batches, (held_out[0], held_out[1]), adapter)
 
