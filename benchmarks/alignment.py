@@ -26,7 +26,7 @@ from xalign.phases.align import align
 from xalign.phases.inputs import open_data
 
 BATCH, LENGTH, WARM_UP = 32, 128, 10
-GROUPS = (2, 8)  # the defaults of a GPU and of a CPU
+GROUPS = (2, 4)  # the defaults of a GPU and of a CPU
 
 
 def step_lines(given: argparse.Namespace, **options: Any) -> list[dict[str, float]]:

@@ -109,15 +109,15 @@ class AlignmentObjective(Objective):
 
     def cache(self, batches: Iterable[dict[str, Tensor]], weights: Tensor) -> None:
         """Encode all micro-batches of a step, and keep the gradient of L_S for each of their vectors."""
-        parts, texts = [], []
+        vectors, texts = [], []
         with torch.no_grad():
             for batch in batches:
                 states = self._masked_states(batch) if self.share_forward else None
                 source, target = self._vectors(batch, states).chunk(2)
-                parts.append((source, target))
+                vectors.append((source, target))
                 texts.append(batch["texts"])
-        counts = [len(source) for source, _ in parts]
-        source, target = (torch.cat(side).requires_grad_() for side in zip(*parts, strict=True))
+        counts = [len(source) for source, _ in vectors]
+        source, target = (torch.cat(side).requires_grad_() for side in zip(*vectors, strict=True))
         losses = self._contrast(source, target, torch.cat(texts, dim=1))
         weight = weights[self.names.index("S")]
         gradients = torch.autograd.grad(losses.sum() * weight, (source, target))

@@ -82,7 +82,7 @@ class AlignConfig(TrainingOptions):
 
     bucket_batches: int = option(1, "batches sorted by length together: negatives of like length; 1 = random", low=1)
     length_groups: int | None = option(
-        None, "tables by length that a batch is encoded in; None = 2 on a GPU, else 8", kind="execution", low=1
+        None, "tables by length that a batch is encoded in; None = 2 on a GPU, else 4", kind="execution", low=1
     )
     pair: str = option(help="language pair, for example de-en")
     loss: str = option(
