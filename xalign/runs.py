@@ -135,7 +135,7 @@ class Run:
         if self.main:
             for name in ("failed.json", "resumed.json"):
                 (self.directory / name).unlink(missing_ok=True)
-            if any(self.directory.glob("encoder*/config.json")):
+            if any(self.directory.rglob("encoder*/config.json")):
                 from xalign.sharing.model_card import write_cards  # most runs leave no encoder, and need no card
 
                 write_cards(self.directory, result)

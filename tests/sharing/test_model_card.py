@@ -18,10 +18,20 @@ from tiny import sentence, tiny_data, tiny_encoder
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from xalign.__main__ import run as command
-from xalign.config import AlignConfig, JointConfig, PretrainConfig, RealignConfig, as_dict, build, identity
+from xalign.config import (
+    AlignConfig,
+    FinetuneConfig,
+    JointConfig,
+    PretrainConfig,
+    RealignConfig,
+    as_dict,
+    build,
+    identity,
+)
 from xalign.data.licences import CONSTRUCTED, UNKNOWN, recorded_terms
 from xalign.model_source import find_model, is_hub_name
 from xalign.phases.align import align
+from xalign.phases.finetune import finetune
 from xalign.phases.inputs import describe_inputs, open_data
 from xalign.reading import EXPORT_RECORD
 from xalign.runs import run_key
@@ -108,6 +118,36 @@ def test_a_stage_of_a_run_that_was_killed_has_its_card(place: Path, tmp_path: Pa
         stream.write('{"step": 3, "valid')
     write_card(run, run / "encoder-step2")
     assert card(run / "encoder-step2") == card(place / "run" / "encoder-step2")
+
+
+def test_the_encoder_of_an_epoch_says_which_and_claims_nothing_of_the_last(place: Path, tmp_path: Path) -> None:
+    found = finetune(
+        FinetuneConfig(
+            task="topic", model=str(place / "encoder"), data=str(place / "data"), output=str(tmp_path / "run"),
+            seeds=(1, 7), epochs=2, tracking="none", quiet=True,
+        ),
+        keep_epochs=True,
+    )  # fmt: skip
+    _, text = card(found.directory / "epochs" / "seed7-epoch1" / "encoder")
+    assert "**epochs**: 1 of 2" in text and "**seed**: 7" in text and "Measured" not in text
+    _, last = card(found.directory / "encoder-seed7")
+    assert "**epochs**: 2\n" in last and "Measured" in last
+
+
+def test_an_adapter_names_its_base_and_the_encoder_beside_it(place: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    align(
+        AlignConfig(
+            pair="de-en", loss="S1W0M0", adapter="lora", model=str(place / "encoder"), data=str(place / "data"),
+            output=str(tmp_path / "run"), steps=2, keep_steps=(1,), batch_size=16, held_out=20, tracking="none",
+            quiet=True,
+        )
+    )  # fmt: skip
+    for stage, steps in (("", "2"), ("-step1", "1 of 2")):
+        metadata, text = card(tmp_path / "run" / f"adapter{stage}")
+        assert metadata["library_name"] == "peft" and metadata["license"] == "cc-by-sa-4.0"
+        assert f"`encoder{stage}` beside them" in text and "PeftModel.from_pretrained" in text
+        assert f"**steps**: {steps}\n" in text and "`hidden_states[2]` of 3 layers" in text
 
 
 def test_a_card_changes_neither_an_encoders_digest_nor_the_key_of_a_run_from_it(place: Path, tmp_path: Path) -> None:

@@ -240,8 +240,10 @@ def _export(run: Run, name: str, prepared: Preparation, accelerator: Accelerator
         return
     if adapter is not None:
         state = state or encoder.model.state_dict()
-        with replacing_directory(run.directory / name.replace("encoder", "adapter")) as folder:
+        folder_name = name.replace("encoder", "adapter")
+        with replacing_directory(run.directory / folder_name) as folder:
             adapter.save(folder, state)
+            write_card(run.directory, folder, name=folder_name)
         state = adapter.merged(state)
     with replacing_directory(run.directory / name) as folder:
         export(encoder, folder, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from xalign.sharing.card_metrics import Metric, run_metrics
 from xalign.storage import read_json
 
 CITED_DATA = {"sib200/": "sib200", "ud/": "ud", "flores200_dataset/": "flores200", "muse/": "muse"}
+EPOCH = re.compile(r"epochs/seed(\d+)-epoch(\d+)/encoder")
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,15 @@ def facts_of_run(run: Path, encoder: str = "encoder", result: Mapping[str, Any] 
 
     Args:
         run: the run's directory; its ``run.json`` must be there.
-        encoder: the encoder's directory in it: ``encoder``, ``encoder-step3000``, ``encoder-seed15`` …
+        encoder: the encoder's path in it: ``encoder``, ``encoder-step3000``, ``encoder-seed15``,
+            ``epochs/seed15-epoch2/encoder``.
         result: what ``result.json`` says or will say; None if the run is not complete.
     """
     record = read_json(run / "run.json")
     config, lineage = record["config"], record["lineage"]
     step = int(encoder.removeprefix("encoder-step")) if encoder.startswith("encoder-step") else None
+    if encoder.startswith("epochs/"):
+        result = None  # it tells of the last epoch
     reading = reading_of_run(record)
     data = record["inputs"]["data"]
     terms = recorded_terms(Path(config["data"]), data) if config.get("data") else {}
@@ -176,17 +181,18 @@ def _rows(
         yield "method", lineage["method"]
     if lineage.get("task"):
         yield "task", lineage["task"]
+    epoch = EPOCH.fullmatch(encoder)
     before = "realign_" if phase == "realign" and encoder == "encoder" else ""
     steps = config.get(f"{before}steps")
     if steps is not None:
         yield "steps", f"{step:,} of {steps:,}" if step is not None else f"{steps:,}"
     elif "epochs" in config:
-        yield "epochs", str(config["epochs"])
+        yield "epochs", f"{epoch[2]} of {config['epochs']}" if epoch else str(config["epochs"])
     yield "batch", f"{config.get(f'{before}batch_size')} {_unit(phase, before)}"
     if "pairs_batch_size" in config:
         yield "pairs beside each batch", str(config["pairs_batch_size"])
-    if encoder.startswith("encoder-seed"):
-        yield "seed", encoder.removeprefix("encoder-seed")
+    if epoch or encoder.startswith("encoder-seed"):
+        yield "seed", epoch[1] if epoch else encoder.removeprefix("encoder-seed")
     elif "seed" in config or before:
         yield "seed", str(config[f"{before}seed"])
     else:

@@ -18,6 +18,7 @@ from xalign.sharing.card_metrics import Metric
 from xalign.storage import write_text
 
 CARD = "README.md"
+ADAPTER_CONFIG = "adapter_config.json"  # peft's name
 EQUATIONS = {
     "S": "sentence loss: −log exp(cos(x, y)/τ) / Σ exp(cos(x, ·)/τ) over a batch's sentences, for translations x, y",
     "W": "word loss: the vector of a concatenated pair against its own subwords and drawn ones, in the same form",
@@ -41,7 +42,7 @@ class Form:
     """In which form an encoder is handed on.
 
     Attributes:
-        library: ``transformers`` or ``sentence-transformers``.
+        library: ``transformers``, ``sentence-transformers`` or ``peft``.
         usage: the section on its use.
         notes: what holds of this form alone, a line each.
         sections: further sections, as (title, text).
@@ -54,21 +55,28 @@ class Form:
 
 
 def write_cards(run: Path, result: Mapping[str, Any]) -> None:
-    """Write the card of every encoder that stands in a run directory, with what ``result.json`` will say."""
-    for config in sorted(run.glob("encoder*/config.json")):
-        write_card(run, config.parent, result)
+    """Write the card of every encoder and adapter in a run directory, with what ``result.json`` will say."""
+    for pattern in ("encoder*/config.json", "epochs/*/encoder/config.json", f"adapter*/{ADAPTER_CONFIG}"):
+        for config in sorted(run.glob(pattern)):
+            write_card(run, config.parent, result, config.parent.relative_to(run).as_posix())
 
 
 def write_card(run: Path, directory: Path, result: Mapping[str, Any] | None = None, name: str | None = None) -> None:
-    """Write the card of one encoder of a run.
+    """Write the card of one encoder of a run, or of its adapter by itself.
 
     Args:
-        directory: the encoder's files.
+        directory: its files.
         result: None while the run is not complete.
-        name: what `directory` will be called, where it still has a temporary name.
+        name: its path in the run, where that is not the name of `directory`.
     """
-    facts = facts_of_run(run, name or directory.name, result)
-    write_text(directory / CARD, model_card(facts, Form("transformers", usage_of_states(facts))))
+    name = name or directory.name
+    facts = facts_of_run(run, name.replace("adapter", "encoder"), result)
+    form = (
+        Form("peft", usage_of_adapter(facts, name))
+        if (directory / ADAPTER_CONFIG).is_file()
+        else Form("transformers", usage_of_states(facts))
+    )
+    write_text(directory / CARD, model_card(facts, form))
 
 
 def model_card(facts: CardFacts, form: Form) -> str:
@@ -94,6 +102,20 @@ from sentence_transformers import SentenceTransformer
 model = SentenceTransformer(FOLDER)
 vectors = model.encode(SENTENCES)
 print(model.similarity(vectors, vectors))
+```"""
+
+
+def usage_of_adapter(facts: CardFacts, name: str) -> str:
+    """How to put an adapter on its base."""
+    base = facts.base_model or "BASE"
+    encoder = name.replace("adapter", "encoder")
+    return f"""These are low-rank adapters alone; `{encoder}` beside them is the whole encoder.
+
+```python
+from peft import PeftModel
+from transformers import AutoModel
+
+model = PeftModel.from_pretrained(AutoModel.from_pretrained("{base}"), FOLDER)
 ```"""
 
 
