@@ -392,12 +392,13 @@ def test_with_grad_cache_the_contrast_is_the_whole_batch_s_however_it_is_cut(
     assert_same_gradients(gradients(encoder.model), expected_gradients)
 
 
+@pytest.mark.parametrize("length_groups", [1, 3])
 @pytest.mark.parametrize(("losses", "share_forward"), CACHED)
 def test_grad_cache_sees_the_dropout_of_the_pass_that_it_prepares(
-    folders: dict[str, Path], losses: str, share_forward: bool
+    folders: dict[str, Path], losses: str, share_forward: bool, length_groups: int
 ) -> None:
     encoder = load_encoder(ModelSource("dropping", folders["xlm-roberta"]), dropout=0.3)
-    micro = whole_batch(encoder, losses, share_forward=share_forward)
+    micro = whole_batch(encoder, losses, share_forward=share_forward, length_groups=length_groups)
     weights = mean_weights(micro.counts)
     found = []
     for grad_cache in (False, True):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import traceback
 import unicodedata
 
 TRACEBACK = "XALIGN_TRACEBACK"
 LONGEST_MESSAGE = 4000  # characters
+EMPTY = re.compile(r"(--[\w-]+=)?")  # what the shell leaves of --data "$DATA" where that is unset
 
 
 def main() -> None:
@@ -51,6 +53,9 @@ def _run(arguments: list[str], speaks: bool) -> int:
     command = typer.main.get_command(app)
     if garbled := next((word for word in arguments if not _is_text(word)), None):
         return _refuse(f"{garbled!r} is not UTF-8 text; rename the file, or set a UTF-8 locale", 2, speaks)
+    if empty := next((at for at, word in enumerate(arguments) if EMPTY.fullmatch(word)), None):
+        given = arguments[empty] or arguments[empty - 1] or "xalign"
+        return _refuse(f"{given}: the value is empty; is a variable in it unset?", 2, speaks)
     try:
         code = command.main(args=arguments, prog_name="xalign", standalone_mode=False)
         return code if isinstance(code, int) else 0

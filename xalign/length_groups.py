@@ -31,22 +31,25 @@ def split_by_length(lengths: np.ndarray, groups: int) -> list[np.ndarray]:
     """
     rows = np.argsort(lengths, kind="stable")
     longest = lengths[rows]
-    count = len(rows)
-    # cost[j]: fewest tokens, padding included, of the j shortest rows in the groups so far; start[g, j]: where the
-    # last of g groups begins.
-    cost = np.concatenate([[0], np.full(count, np.inf)])
-    start = np.zeros((groups + 1, count + 1), dtype=int)
-    sizes = np.arange(1, count + 1)[:, None] - np.arange(count)  # (end, begin)
-    padded = np.where(sizes > 0, sizes * longest[:, None], np.inf)
+    # Some best cut lies where the length changes, but for those that only keep groups from being empty.
+    changes = np.flatnonzero(np.diff(longest)) + 1
+    places = np.unique(np.concatenate([np.arange(groups), changes, [len(rows)]]))
+    # cost[j]: fewest tokens, padding included, of the rows before places[j] in the groups so far; begin[g, j]: the
+    # place where the last of g groups begins.
+    cost = np.where(places == 0, 0.0, np.inf)
+    begin = np.zeros((groups + 1, len(places)), dtype=int)
+    sizes = places[:, None] - places  # (end, begin)
+    padded = np.where(sizes > 0, sizes * longest[np.maximum(places, 1) - 1][:, None], np.inf)
     for group in range(1, groups + 1):
-        with_group = cost[:-1] + padded
-        start[group, 1:] = with_group.argmin(axis=1)
-        cost = np.concatenate([[np.inf], with_group.min(axis=1)])
+        with_group = cost + padded
+        begin[group] = with_group.argmin(axis=1)
+        cost = with_group.min(axis=1)
     found: list[np.ndarray] = []
-    end = count
+    end = len(places) - 1
     for group in range(groups, 0, -1):
-        found.append(rows[start[group, end] : end])
-        end = start[group, end]
+        start = begin[group, end]
+        found.append(rows[places[start] : places[end]])
+        end = start
     return found[::-1]
 
 

@@ -18,10 +18,11 @@ WITHOUT_GRADIENT = "attention.self.key.bias"
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """An alignment command without its output, dropout off."""
+    """An alignment command without its output, dropout off; batches so large that each process encodes groups."""
     root = tmp_path_factory.mktemp("inputs")
     words = ["align", "--pair", "de-en", "--loss", "S1W1M1", "--preset", "smoke", "--tracking", "none"]
-    words += ["--data", str(tiny_data(root / "data")), "--model", str(tiny_encoder(root / "encoder", layers=3))]
+    data, model = tiny_data(root / "data"), tiny_encoder(root / "encoder", layers=3)
+    words += ["--batch-size", "32", "--data", str(data), "--model", str(model)]
     return [*words, "--set", "dropout=0", "--set", "clip=0.5"]
 
 

@@ -173,6 +173,8 @@ CASES = [
     Case("command unknown", None, "aling --pair de-en", 2, "aling"),
     Case("setting unknown", None, f"{ALIGN} --set stepz=3", 2, "did you mean steps?"),
     Case("setting without value", None, f"{ALIGN} --set steps", 2, "--set steps: write key=value"),
+    Case("value left empty by an unset variable", None, ALIGN.replace("--data {data}", "--data="), 2, "--data=: the value is empty; is a variable in it unset?"),
+    Case("setting left empty by an unset variable", None, f"{ALIGN} --set data=", 2, "data is empty: is a variable in it unset?"),
     Case("setting of an unknown section", None, f"{ALIGN} --set aling.steps=3", 2, "did you mean align?"),
     Case("number not a number", None, f"{ALIGN} --learning-rate nan", 2, "learning_rate=nan is out of range"),
     Case("number infinite", None, f"{ALIGN} --set clip=1e309", 2, "clip=inf is out of range"),

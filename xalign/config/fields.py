@@ -141,6 +141,8 @@ def coerce(name: str, value: Any, annotation: Any) -> Any:
             return float(value)
         if annotation is str and not isinstance(value, (dict, list)):
             text = str(value)
+            if not text:
+                raise UsageError(f"{name} is empty: is a variable in it unset?")
             if not any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
                 return text
     except (ValueError, KeyError, TypeError, OverflowError):

@@ -19,6 +19,9 @@ class JointConfig(FinetuneConfig):
     features: bool = option(False, "unused, stays false: the encoder is trained", kind="execution")
     probe: bool = option(False, "unused, stays false: the encoder is trained", kind="execution")
     pair: str = option(help="language pair, for example de-en")
+    bucket_batches: int = option(
+        8, "batches sorted by length together, of the task and of the pairs; 1 = random batches", low=1
+    )
     combine: str = option("pcgrad", "how gradients become one; random and alternate are controls", choices=COMBINATIONS)
     align_weight: float = option(1.0, "factor of the alignment losses, before gradients are combined", low=0)
     objectives: str = option(

@@ -58,10 +58,11 @@ class Order(Protocol):
 
 
 class BatchOrder:
-    """Which examples form the batch of each step: shuffled passes, in batches of similar length.
+    """Which examples form the batch of each step: shuffled passes, at random or in batches of similar length.
 
-    Each pass is a permutation; within windows of `bucket_batches` batches examples are sorted by length, and the
-    batches are then shuffled. What a pass leaves over is dropped (`keep_last` false) or forms a shorter batch.
+    Each pass is a permutation; where `bucket_batches` is above 1, examples are sorted by length within windows of so
+    many batches, and the batches are then shuffled. What a pass leaves over is dropped (`keep_last` false) or forms a
+    shorter batch.
     """
 
     def __init__(

@@ -160,7 +160,8 @@ def _train(run: Run, config: AlignConfig, prepared: Preparation) -> RunResult:
         timeout_seconds=config.timeout_seconds,
     )
     try:
-        run.write("environment.json", launch.environment(accelerator, config.precision))
+        environment = launch.environment(accelerator, config.precision)
+        run.write("environment.json", environment | {"length_groups": prepared.batches.length_groups})
         _say(run, config, prepared)
         scores: dict[str, float] = {}
 
@@ -238,13 +239,12 @@ def _export(run: Run, name: str, prepared: Preparation, accelerator: Accelerator
     state = full_precision(encoder.model, accelerator)
     if not run.main:
         return
-    if adapter is not None:
-        state = state or encoder.model.state_dict()
-        folder_name = name.replace("encoder", "adapter")
-        with replacing_directory(run.directory / folder_name) as folder:
-            adapter.save(folder, state)
-            write_card(run.directory, folder, name=folder_name)
-        state = adapter.merged(state)
+    trained = state or encoder.model.state_dict()
     with replacing_directory(run.directory / name) as folder:
-        export(encoder, folder, state)
+        export(encoder, folder, state if adapter is None else adapter.merged(trained))
         write_card(run.directory, folder, name=name)  # a stage is used before the run is complete
+    if adapter is not None:
+        beside = name.replace("encoder", "adapter")
+        with replacing_directory(run.directory / beside) as folder:
+            adapter.save(folder, trained)
+            write_card(run.directory, folder, name=beside)

@@ -47,7 +47,9 @@ class CardFacts:
     key: str | None = None
 
 
-def facts_of_run(run: Path, encoder: str = "encoder", result: Mapping[str, Any] | None = None) -> CardFacts:
+def facts_of_run(
+    run: Path, encoder: str = "encoder", result: Mapping[str, Any] | None = None, files: Path | None = None
+) -> CardFacts:
     """The facts of one encoder of a run.
 
     Args:
@@ -55,6 +57,7 @@ def facts_of_run(run: Path, encoder: str = "encoder", result: Mapping[str, Any] 
         encoder: the encoder's path in it: ``encoder``, ``encoder-step3000``, ``encoder-seed15``,
             ``epochs/seed15-epoch2/encoder``.
         result: what ``result.json`` says or will say; None if the run is not complete.
+        files: where the encoder's files are, if not yet there.
     """
     record = read_json(run / "run.json")
     config, lineage = record["config"], record["lineage"]
@@ -78,7 +81,7 @@ def facts_of_run(run: Path, encoder: str = "encoder", result: Mapping[str, Any] 
         rows=tuple(_rows(record, environment, encoder, step)),
         layer=reading.layer if reading is not None else None,
         pooling=reading.pooling if reading is not None else "mean",
-        depth=_depth(run / encoder),
+        depth=_depth(files or run / encoder),
         data=tuple((file, digest, terms[file].licence if file in terms else None) for file, digest in data.items()),
         metrics=tuple(run_metrics(run, config, result if step is None else None, step, encoder)),
         references=tuple(_references(record, terms)),

@@ -70,12 +70,12 @@ def write_card(run: Path, directory: Path, result: Mapping[str, Any] | None = No
         name: its path in the run, where that is not the name of `directory`.
     """
     name = name or directory.name
-    facts = facts_of_run(run, name.replace("adapter", "encoder"), result)
-    form = (
-        Form("peft", usage_of_adapter(facts, name))
-        if (directory / ADAPTER_CONFIG).is_file()
-        else Form("transformers", usage_of_states(facts))
-    )
+    if (directory / ADAPTER_CONFIG).is_file():
+        facts = facts_of_run(run, name.replace("adapter", "encoder"), result)
+        form = Form("peft", usage_of_adapter(facts, name))
+    else:
+        facts = facts_of_run(run, name, result, directory)
+        form = Form("transformers", usage_of_states(facts))
     write_text(directory / CARD, model_card(facts, form))
 
 
