@@ -101,7 +101,8 @@ def _validate(runs: Path, format: str, tracking: str, as_json: bool) -> None:
 
 def _show(found: dict[str, Any], directory: Path) -> None:
     from xalign.methods.advice import NOTHING
-    from xalign.report.render import Table, to_rich
+    from xalign.report.render import Table
+    from xalign.report.terminal import to_rich
 
     rows = []
     for row in found["ranking"]:

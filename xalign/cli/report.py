@@ -105,7 +105,7 @@ def check_output(format: str, tracking: str | None) -> str:
 
 def show_report(written: Report, runs: Path, format: str, json: bool = False) -> None:
     """A report's tables in one of the formats, and where its figures are; or its data, as a list of rows by file."""
-    from xalign.report.render import to_rich
+    from xalign.report.terminal import to_rich
 
     if json:
         tables = written.data.items()

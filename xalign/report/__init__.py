@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xalign.report.catalogue import REPORTS
-from xalign.report.render import FORMATS, Report, Table, render, to_rich
+from xalign.report.render import FORMATS, Report, Table, render
+from xalign.report.terminal import to_rich
 from xalign.report.writing import AllReports, write_all, write_report
 
 __all__ = [

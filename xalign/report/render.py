@@ -7,13 +7,12 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from xalign.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import Group
 
 Value = str | int | float | None
 FORMATS = ("rich", "markdown", "csv", "latex")
@@ -72,6 +71,8 @@ def render(table: Table, format: str) -> str:
     """
     if format == "rich":
         from rich.console import Console
+
+        from xalign.report.terminal import to_rich
 
         console = Console(file=io.StringIO(), width=120, no_color=True)
         with console.capture() as captured:
@@ -137,24 +138,6 @@ class Report:
         if format == "csv":
             return to_csv(next(iter(self.data.values())))
         return "\n".join([*(render(table, format) for table in self.tables), *(f.text(format) for f in self.figures)])
-
-
-def to_rich(table: Table) -> Group:
-    """A renderable for `rich.console.Console.print`: the table, then its notes."""
-    from rich import box
-    from rich.console import Group
-    from rich.markup import escape
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for index, column in enumerate(table.columns):
-        justify: Literal["left", "right"] = "right" if is_number(index, table) else "left"
-        grid.add_column(escape(column), justify=justify, no_wrap=index == 0, overflow="fold")
-    for row in table.rows:
-        grid.add_row(*(escape(shown(value)) for value in row))
-    notes = [Text(f"- {note}", style="dim") for note in table.notes]
-    return Group(Text(table.title, style="bold"), *([grid] if table.columns else []), *notes, Text(""))
 
 
 def to_markdown(table: Table) -> str:
