@@ -211,6 +211,16 @@ def test_an_export_of_an_export_knows_what_the_run_knew(place: Path, tmp_path: P
     assert after["source"]["weights"] != before["source"]["weights"] and after["aligned"]
 
 
+def test_an_encoder_trained_from_an_export_names_the_run_behind_it(place: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    assert command(["export", "--model", str(place / "run"), "--format", "transformers", "--output", str(first)]) == 0
+    given = "align --pair de-en --loss S1W0M0 --preset smoke --tracking none --quiet"
+    places = ["--model", str(first), "--data", str(place / "data"), "--output", str(tmp_path / "run")]
+    assert command([*given.split(), *places]) == 0
+    key = json.loads((place / "run" / "run.json").read_text())["key"]
+    assert f"**base**: first, exported from the run {key[:12]}" in card(tmp_path / "run" / "encoder")[1]
+
+
 @pytest.mark.parametrize("damage", ["facts", "metrics", "rows"])
 def test_a_damaged_record_of_an_export_is_one_line(
     damage: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

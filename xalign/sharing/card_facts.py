@@ -12,7 +12,7 @@ from xalign.data.languages import find, parse_pair
 from xalign.data.licences import Terms, recorded_terms
 from xalign.errors import UsageError, XalignError
 from xalign.model_source import EMBEDDED, KNOWN_LICENCES, ModelSource, is_hub_name
-from xalign.reading import reading_of, reading_of_run
+from xalign.reading import EXPORT_RECORD, reading_of, reading_of_run
 from xalign.references import Reference, cite
 from xalign.sharing.card_command import repeating_command
 from xalign.sharing.card_metrics import Metric, run_metrics
@@ -152,7 +152,9 @@ def _base(record: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
         return "mini, the embedded encoder of xalign", None, KNOWN_LICENCES[EMBEDDED]
     local = Path(given)
     if local.is_dir():
-        return name, None, declared_licence(local)
+        source = _optional(local / EXPORT_RECORD).get("source")
+        run = source.get("run") if isinstance(source, dict) else None
+        return f"{name}, exported from the run {str(run)[:12]}" if run else name, None, declared_licence(local)
     return name, given if is_hub_name(given) and given == name else None, KNOWN_LICENCES.get(given)
 
 
