@@ -16,6 +16,7 @@ from xalign.config import AlignConfig, FinetuneConfig, TransferConfig, build, pa
 from xalign.config.fields import MARKS, Declaration, declaration
 from xalign.config.presets import read_preset
 from xalign.config.registry import PHASES
+from xalign.config.yaml_files import parse_yaml
 from xalign.errors import UsageError
 
 PAPER_PHASES = (
@@ -196,6 +197,19 @@ def test_a_preset_that_says_something_unknown_is_refused(preset: Any, text: str,
 def test_a_preset_with_an_impossible_value_is_refused(preset: Any, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(AlignConfig, preset(text), {"pair": "de-en", "output": "x"})
+
+
+def test_many_configurations_parse_their_preset_once_and_a_changed_file_is_seen(
+    preset: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr(
+        "xalign.config.presets.parse_yaml", lambda text, name: parsed.append(text) or parse_yaml(text, name)
+    )
+    given = {"pair": "de-en", "output": "x"}
+    for steps in (11, 11, 12):
+        assert build(AlignConfig, preset(f"align: {{steps: {steps}}}\n"), given).steps == steps
+    assert len(parsed) == 2
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import typing
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from xalign.config.fields import MARKS, Provenance, coerce, declaration, pick
 from xalign.config.registry import PHASES
-from xalign.config.yaml_files import read_yaml
+from xalign.config.yaml_files import parse_yaml, read_text
 from xalign.errors import UsageError
 
 Config = TypeVar("Config")
@@ -43,7 +44,12 @@ def read_preset(name: str) -> dict[str, Section]:
         path = Path(name)
     else:
         raise UsageError(f"preset {name!r} is neither a file nor one of: {', '.join(preset_names())}")
-    content = read_yaml(path, name)
+    return _sections(read_text(path, name), name)
+
+
+@functools.lru_cache(maxsize=8)  # a grid builds the configuration of each of its runs from one text
+def _sections(text: str, name: str) -> dict[str, Section]:
+    content = parse_yaml(text, name)
     if content is None:
         content = {}
     if not isinstance(content, dict):

@@ -28,23 +28,34 @@ class _OnceLoader(yaml.SafeLoader):
         return found
 
 
-def read_yaml(path: Path, where: str) -> Any:
+def read_text(path: Path, where: str) -> str:
+    """The text of a file that people write by hand.
+
+    Args:
+        where: how messages call the file.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8, with the line.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{where}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{where}:{number}: not UTF-8; convert the file to UTF-8") from None
+
+
+def parse_yaml(text: str, where: str) -> Any:
     """The content of a YAML file; None if it is empty.
 
     Args:
         where: how messages call the file.
 
     Raises:
-        UsageError: it cannot be read, is not UTF-8 or not YAML, names a type of a programming language, repeats a
-            key, or is deeper or longer than a hand writes; with the line where there is one.
+        UsageError: it is not YAML, names a type of a programming language, repeats a key, or is deeper or longer than
+            a hand writes; with the line where there is one.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{where}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        number = error.object.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{where}:{number}: not UTF-8; convert the file to UTF-8") from None
     try:
         content = _OnceLoader(text).get_single_data()
     except yaml.YAMLError as error:
