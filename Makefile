@@ -85,10 +85,10 @@ report: $(INSTALLED) ## everything: all runs that are missing, all tables and fi
 	$(REPORT) all --runs "$(RUNS)"
 
 test: $(INSTALLED) ## the test suite, in two processes with a thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-full: $(INSTALLED) ## the suite with every command ended at 20 random points by each of 3 signals, and more of the rest: over an hour
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --kills 20
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --kills 20
 
 docs: $(INSTALLED) ## the pages about commands, written anew from the command line and docs/examples.yaml
 	$(BIN)/python docs/generate.py

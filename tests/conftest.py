@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import launching
 import pytest
+from forking import Forks
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -31,6 +33,12 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XALIGN_CACHE"]
     else:
         os.environ["XALIGN_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def forks() -> Forks:
+    """Starts commands without importing anything anew."""
+    return launching.forks()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""Commands in forks of one process that has imported everything: a hundred kills without a hundred imports.
+"""Commands in forks of one process that has imported everything: a hundred commands without a hundred imports.
 
 Run as a program, this file is that process. It reads a request a line and answers with a line of JSON; `Forks` is the
 side of the tests. A command can also be ended from within, at the n-th change that it makes to a file below a folder:
@@ -37,30 +37,39 @@ class Forks:
         answer: dict[str, Any] = json.loads(self._server.stdout.readline())
         return answer
 
-    def start(self, words: list[str], folder: Path, *, change: int = 0, signal: int = 0, room: int = 0) -> int:
+    def start(
+        self,
+        words: list[str],
+        folder: Path,
+        *,
+        environment: dict[str, str] | None = None,
+        within: Path | None = None,
+        printed: Path | None = None,
+        change: int = 0,
+        signal: int = 0,
+        room: int = 0,
+    ) -> int:
         """Start a command and return its process id.
 
         Args:
             words: its arguments.
             folder: where its changes to files are counted, and where ``said.txt`` and ``changes.txt`` go: what it
                 printed to standard error, and how many changes it made.
+            environment: its environment; None is that of the process that forks.
+            within: its working directory; None is that of the tests.
+            printed: the file for its standard output; None is nowhere.
             change: before this change (from 1) the process sends itself `signal`; 0 is never.
             room: bytes that a file can take, as if the disk were full then; 0 is no limit.
         """
         asked = {"words": words, "folder": str(folder), "change": change, "signal": signal, "room": room}
-        pid: int = self._ask(asked)["pid"]
+        asked |= {"within": str(within or Path.cwd()), "printed": str(printed or os.devnull)}
+        pid: int = self._ask(asked | {"environment": environment})["pid"]
         return pid
 
     def wait(self, pid: int) -> int:
         """Wait for a command; its exit code, or the negative number of the signal that ended it."""
         code: int = self._ask({"wait": pid})["code"]
         return code
-
-    def close(self) -> None:
-        """End the process that forks."""
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
 
 
 def _counting(folder: str, change: int, signal: int) -> tuple[Callable[..., None], list[int]]:
@@ -87,9 +96,12 @@ def _run(request: dict[str, Any]) -> None:
     from xalign.__main__ import main
 
     folder = request["folder"]
-    said = os.open(f"{folder}/said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(said, 2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.chdir(request["within"])
+    if request["environment"] is not None:
+        os.environ.clear()
+        os.environ.update(request["environment"])
+    for number, file in ((1, request["printed"]), (2, f"{folder}/said.txt")):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
     signals.signal(signals.SIGINT, signals.default_int_handler)
@@ -113,15 +125,19 @@ def _run(request: dict[str, Any]) -> None:
 
 
 def _serve() -> None:
+    import importlib
+    import pkgutil
     import threading
 
     import accelerate  # noqa: F401
     import transformers.models.xlm_roberta  # noqa: F401
 
     import xalign.cli.app
-    import xalign.phases.align
-    import xalign.phases.finetune
-    import xalign.report.figures  # noqa: F401
+    import xalign.phases
+    import xalign.report.figures
+
+    for phase in pkgutil.iter_modules(xalign.phases.__path__, "xalign.phases."):
+        importlib.import_module(phase.name)
 
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:

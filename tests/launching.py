@@ -1,11 +1,15 @@
-"""Starting xalign as its users do: as a process, or under a launcher."""
+"""Starting xalign as its users do: by its command line, or under a launcher."""
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from forking import Forks
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PLAIN = (sys.executable, "-m", "xalign")
@@ -19,12 +23,29 @@ def environment() -> dict[str, str]:
 
 
 def run(*arguments: object, launch: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run ``xalign ARGUMENTS``, under ``accelerate_configs/LAUNCH.yaml`` if given, and wait for it."""
+    """Run ``xalign ARGUMENTS`` in a fork, or under ``accelerate_configs/LAUNCH.yaml`` if given, and wait for it."""
     words = [*command(launch), *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, env=environment(), timeout=300)
+    if launch is None:
+        done = _run_in_fork([*map(str, arguments)])
+    else:
+        done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, env=environment(), timeout=300)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def _run_in_fork(words: list[str]) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        printed, said = folder / "printed.txt", folder / "said.txt"
+        at = forks().start(words, folder, environment=environment(), within=REPOSITORY, printed=printed)
+        return subprocess.CompletedProcess(words, forks().wait(at), printed.read_text(), said.read_text())
+
+
+@functools.cache
+def forks() -> Forks:
+    """The process that forks for the tests of one worker; it ends with the worker, whose pipe it reads."""
+    return Forks(environment())
 
 
 def start(*arguments: object, launch: str | None = None) -> subprocess.Popen[str]:

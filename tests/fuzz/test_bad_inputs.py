@@ -196,7 +196,7 @@ CASES = [
     # Presets
     Case("preset missing", None, "config show {root}/none.yaml", 2, "is neither a file nor one of: demo, paper"),
     Case("preset is a folder", folder_instead("preset"), OWN, 2, "is neither a file nor one of"),
-    Case("preset without a name", None, f"{ALIGN} --preset=", 2, "preset '' is neither a file"),
+    Case("preset without a name", None, f"{ALIGN} --preset=", 2, "--preset=: the value is empty"),
     Case("preset in utf-16", text("preset", "align: {steps: 3}".encode("utf-16")), OWN, 2, "{preset}:1: not UTF-8"),
     Case("preset that is no YAML", text("preset", "align:\n  steps: [3\n"), OWN, 2, "{preset}:3: not valid YAML"),
     Case("preset with a repeated key", text("preset", "align:\n  steps: 3\n  steps: 4\n"), OWN, 2, "{preset}:3: … 'steps' occurs twice, here and in line 2"),

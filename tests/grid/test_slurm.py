@@ -24,6 +24,7 @@ from xalign.grid.slurm import GridTask, parse_options
 here = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM on this machine: {why_not()}")
 ACCELERATE = f"{sys.executable} -m accelerate.commands.launch"
 ONE = ("--set", "grid.pairs=de-en", "--set", "grid.losses=S1W0M0")
+LONG = (*ONE, "--set", "align.steps=300", "--set", "align.save_every=1000")  # no save but that of the interruption
 
 
 @pytest.fixture(scope="module")
@@ -108,19 +109,24 @@ def test_a_grid_on_slurm_gives_the_runs_that_it_gives_here(cluster: None, grid: 
     assert "0 of 5 runs to make" in again.stdout
 
 
+@pytest.fixture(scope="module")
+def whole(grid: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of an alignment that nothing interrupts."""
+    runs = tmp_path_factory.mktemp("whole")
+    run("grid", "run", "align", *grid, *LONG, "--runs", runs)
+    return runs
+
+
 @here
 @pytest.mark.parametrize("interruption", ["preemption", "time limit"])
 def test_an_interrupted_job_is_queued_again_and_ends_in_the_same_weights(
-    cluster: None, grid: list[str], tmp_path: Path, interruption: str
+    cluster: None, grid: list[str], whole: Path, tmp_path: Path, interruption: str
 ) -> None:
-    words = ["grid", "run", "align", *grid, *ONE, "--set", "align.steps=300", "--set", "align.save_every=1000"]
-    run(*words, "--runs", tmp_path / "whole")
+    words = ["grid", "run", "align", *grid, *LONG, "--runs", tmp_path, "--executor", "slurm"]
     outcome: list[subprocess.CompletedProcess[str]] = []
-    head = threading.Thread(
-        target=lambda: outcome.append(run(*words, "--runs", tmp_path / "cut", "--executor", "slurm", check=False))
-    )
+    head = threading.Thread(target=lambda: outcome.append(run(*words, check=False)))
     head.start()
-    directory = tmp_path / "cut" / "align" / "de-en" / "S1W0M0"
+    directory = tmp_path / "align" / "de-en" / "S1W0M0"
     _wait(lambda: (directory / "metrics.jsonl").is_file())
     identifier = subprocess.check_output(["squeue", "--me", "--noheader", "--format=%A"], text=True).split()[0]
     if interruption == "preemption":
@@ -129,10 +135,9 @@ def test_an_interrupted_job_is_queued_again_and_ends_in_the_same_weights(
         subprocess.run(["scancel", "--signal=USR2", identifier], check=True)
     head.join(timeout=200)
     assert outcome and outcome[0].returncode == 0, outcome
-    assert json.loads((directory / "result.json").read_text())["resumed_from"]  # no periodic save: the signal's own
+    assert json.loads((directory / "result.json").read_text())["resumed_from"]
     first, second = (
-        load_file(tmp_path / name / "align" / "de-en" / "S1W0M0" / "encoder" / "model.safetensors")
-        for name in ("whole", "cut")
+        load_file(runs / "align" / "de-en" / "S1W0M0" / "encoder" / "model.safetensors") for runs in (whole, tmp_path)
     )
     assert all((first[name] == second[name]).all() for name in first)
 

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from kill.forking import Forks
+from forking import Forks
 from safetensors import safe_open
 
 from xalign.storage import PARTIAL

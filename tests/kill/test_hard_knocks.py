@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kill.forking import Forks
+from forking import Forks
 from launching import start
 from tiny import tiny_data, tiny_encoder
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-from kill.forking import Forks
+from forking import Forks
 from kill.harness import Command, Point, Untouched, content, end_and_repeat, finish, points, untouched
 from tiny import tiny_data, tiny_encoder
 
