@@ -41,6 +41,18 @@ def forks() -> Forks:
     return launching.forks()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of tests that only the full suite runs."""
+    config.addinivalue_line("markers", "full(why): only in the full suite, `make test-full`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked ``full``, unless kills are asked for."""
+    for item in items:
+        if (mark := item.get_closest_marker("full")) and not config.getoption("--kills"):
+            item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]}: part of the full suite, make test-full"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--kills N``: how often each command is ended, by each signal, in ``tests/kill``."""
     parser.addoption("--kills", type=int, default=0, metavar="N", help="random points for each command and signal")

@@ -80,11 +80,10 @@ def test_the_index_names_every_page() -> None:
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.full("takes minutes")
 def test_the_examples_run_in_their_order_and_leave_what_the_pages_say(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not request.config.getoption("--kills"):
-        pytest.skip("takes minutes: part of the full suite, make test-full")
     monkeypatch.setattr(os, "environ", {**os.environ, "COLUMNS": measure.WIDTH, "HF_HUB_OFFLINE": "1"})
     for name, example in EXAMPLES.items():
         if example.get("unmeasured"):

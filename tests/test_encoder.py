@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import ARCHITECTURES, write_encoder
+from launching import need_compiler
 from safetensors.torch import load_file, save_file
 from tiny import tiny_encoder
 from torch import Tensor
@@ -383,6 +384,7 @@ def test_checkpointed_layers_keep_fewer_activations_and_give_the_same_gradients(
 def test_compiled_layers_give_the_same_gradients_and_export_under_the_same_names(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
+    need_compiler()
     found = []
     for compiled in (False, True):
         encoder = load_encoder(ModelSource("xlm-roberta", folders["xlm-roberta"]), dropout=0.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hosts import ADDRESSES, Hosts, two_hosts, why_not
-from launching import run
+from launching import need_compiler, run
 from safetensors.torch import load_file
 from tiny import tiny_data, tiny_encoder
 
@@ -50,6 +50,8 @@ def launch(hosts: Hosts, configuration: str, words: list[str]) -> list[subproces
 def test_two_hosts_train_what_one_process_trains(
     hosts: Hosts, inputs: list[str], tmp_path: Path, configuration: str
 ) -> None:
+    if configuration.startswith("deepspeed"):
+        need_compiler()
     run(*inputs, "--output", tmp_path / "alone")
     for process in launch(hosts, configuration, [*inputs, "--output", str(tmp_path / "two")]):
         _, errors = process.communicate(timeout=240)
@@ -67,7 +69,7 @@ def test_when_a_host_is_lost_the_others_end_with_one_line_and_what_was_saved_can
     hosts: Hosts, inputs: list[str], tmp_path: Path, accident: str
 ) -> None:
     output = tmp_path / "run"
-    words = [*inputs, "--output", str(output), "--set", "steps=600", "--set", "save_every=10"]
+    words = [*inputs, "--output", str(output), "--set", "steps=200", "--set", "save_every=10"]
     started = launch(hosts, "multi_node", [*words, "--set", "timeout_seconds=15"])
     deadline = time.monotonic() + 200
     while not list((output / "checkpoints").glob("step-[2-9]0")) and time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +44,24 @@ def test_on_a_cpu_auto_is_fp32_and_fp16_is_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError, match="fp16 needs a GPU"):
         launch.resolve_precision("fp16")
     assert launch.with_precision(AlignConfig(pair="de-en", output="x")).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("there", "told"), [((), "c.. is not on PATH: install"), (("c++",), "ninja is not on PATH: pip")]
+)
+def test_deepspeed_on_a_cpu_without_what_compiles_says_what_to_install(
+    there: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in there:
+        (tmp_path / program).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=told):
+        launch.with_precision(AlignConfig(pair="de-en", output="x"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    launch.check_compiler()  # on a GPU nothing is compiled
 
 
 def test_processes_that_do_not_see_each_other_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

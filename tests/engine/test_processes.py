@@ -64,7 +64,7 @@ def test_ddp_on_two_processes_equals_one_process(inputs: list[str], alone: Path,
     assert_same_run(alone, tmp_path / "ddp")
 
 
-@pytest.mark.parametrize("stage", [2, 3])
+@pytest.mark.parametrize("stage", [2, pytest.param(3, marks=pytest.mark.full("like stage 2"))])
 def test_fp16_with_loss_scaling_learns_what_fp32_learns(
     stage: int, inputs: list[str], alone: Path, tmp_path: Path
 ) -> None:

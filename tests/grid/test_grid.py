@@ -267,7 +267,9 @@ def test_two_workers_find_what_one_process_finds(words: list[str], finished: Pat
             assert ours["accuracy"][language] == pytest.approx(accuracy, abs=0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.full("like SIGTERM"))]
+)
 def test_no_worker_outlives_a_grid_that_is_stopped_and_what_was_reached_is_saved(
     number: signal.Signals, words: list[str], tmp_path: Path
 ) -> None:

@@ -92,11 +92,8 @@ def test_a_tracking_store_that_breaks_costs_neither_the_run_nor_a_metric(
     assert (output / "metrics.jsonl").read_text().count('"loss"') == STEPS
 
 
-def test_a_process_that_stops_answering_ends_the_others_with_one_line(
-    words: list[str], tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if not request.config.getoption("--kills"):
-        pytest.skip("takes a minute, and a lost host is tested anyway: `make test-full` runs it")
+@pytest.mark.full("takes a minute, and a lost host is tested anyway")
+def test_a_process_that_stops_answering_ends_the_others_with_one_line(words: list[str], tmp_path: Path) -> None:
     output = tmp_path / "run"
     line = [*words, "--tracking", "none", "--quiet", "--output", str(output), "--set", "save_every=10"]
     line += ["--set", "steps=100000", "--set", "timeout_seconds=15"]

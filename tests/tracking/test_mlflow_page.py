@@ -28,17 +28,18 @@ CHROMIUM = next(
 )
 
 
+pytestmark = pytest.mark.full("half a minute with a browser")
+
+
 @pytest.fixture(autouse=True, scope="module")
-def asked_for(request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("kills"):
-        pytest.skip("half a minute with a browser: part of the full suite (make test-full)")
+def browser_there() -> None:
     pytest.importorskip("playwright", reason="needs playwright: pip install playwright")
     if not CHROMIUM:
         pytest.skip("needs Chromium: apt install chromium")
 
 
 @pytest.fixture(scope="module")
-def served(asked_for: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def served(browser_there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The address that ``xalign mlflow ui`` prints for a mirrored grid, while it serves, and the grid."""
     runs = tmp_path_factory.mktemp("page") / "runs"
     write_grid(runs, tasks=("topic",), modes=("linear",), sentences=20)

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import os
 import platform
+import shutil
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,8 +67,33 @@ def resolve_precision(wanted: str) -> str:
 
 
 def with_precision(config: Config) -> Config:
-    """A configuration with its precision resolved: ``auto`` means other numbers on other devices."""
+    """A configuration with its precision resolved: ``auto`` means other numbers on other devices.
+
+    Raises:
+        UsageError: this launch cannot train: fp16 as in `resolve_precision`, or as `check_compiler` says.
+    """
+    check_compiler()
     return dataclasses.replace(config, precision=resolve_precision(config.precision))  # type: ignore[attr-defined, type-var]
+
+
+def check_compiler() -> None:
+    """Refuse DeepSpeed on a CPU where nothing compiles: its exchange between processes is compiled at first use.
+
+    Raises:
+        UsageError: no C++ compiler, or no ninja.
+    """
+    if not under_deepspeed() or torch.cuda.is_available():
+        return
+    compiler = os.environ.get("CXX", "c++")
+    for program, advice in (
+        (compiler, "install a C++ compiler (apt install g++)"),
+        ("ninja", "pip install ninja, and put the environment's bin folder on PATH"),
+    ):
+        if shutil.which(program) is None:
+            raise UsageError(
+                f"DeepSpeed on a CPU compiles at its first use, and {program} is not on PATH: {advice}, "
+                "or launch with accelerate_configs/multi_cpu.yaml"
+            )
 
 
 def name_device_for_deepspeed() -> None:
